@@ -1,0 +1,114 @@
+// Package inventory is the cluster file: one YAML document that names the hosts, how they are reached and what the
+// cluster on them should be. It is read strictly, once, and complained about all together.
+package inventory
+
+import "net/netip"
+
+// APIVersion and Kind are what the head of a cluster file must say.
+const (
+	APIVersion = "kubewright.io/v1alpha1"
+	Kind       = "Cluster"
+)
+
+// Role is what a host is for. A host may have several.
+type Role string
+
+// The roles a host may have.
+const (
+	ControlPlane Role = "control-plane" // runs etcd, the API server, the controller manager and the scheduler
+	Worker       Role = "worker"        // runs pods
+	Registry     Role = "registry"      // serves the private registry that every image and binary comes from
+)
+
+// Cluster is the inventory after Load: every default is filled in and every rule has been checked.
+type Cluster struct {
+	APIVersion string   `json:"apiVersion"`
+	Kind       string   `json:"kind"`
+	Metadata   Metadata `json:"metadata"`
+	Spec       Spec     `json:"spec"`
+}
+
+// Metadata names the cluster.
+type Metadata struct {
+	Name string `json:"name"` // an RFC 1123 label; also the name in the kubeconfig
+}
+
+// Spec is what the cluster should be.
+type Spec struct {
+	SSH        SSH        `json:"ssh,omitzero"` // defaults for every host's ssh
+	Hosts      []Host     `json:"hosts"`
+	Network    Network    `json:"network,omitzero"`
+	APIServer  APIServer  `json:"apiServer,omitzero"`
+	Registry   RegistryAt `json:"registry,omitzero"`
+	KubeProxy  KubeProxy  `json:"kubeProxy,omitzero"`
+	Containerd Containerd `json:"containerd,omitzero"`
+	Kubelet    Kubelet    `json:"kubelet,omitzero"`
+	Firewall   string     `json:"firewall,omitempty"` // managed (default), off or ignore
+}
+
+// Host is one machine.
+type Host struct {
+	Name    string     `json:"name"`    // its host name and node name, an RFC 1123 subdomain
+	Address netip.Addr `json:"address"` // where its peers reach it; the node's InternalIP
+	Roles   []Role     `json:"roles"`
+	SSH     SSH        `json:"ssh,omitzero"` // overrides spec.ssh field by field
+}
+
+// Has says whether the host has the role.
+func (h Host) Has(r Role) bool {
+	for _, x := range h.Roles {
+		if x == r {
+			return true
+		}
+	}
+	return false
+}
+
+// Node says whether the host becomes a Kubernetes node.
+func (h Host) Node() bool { return h.Has(ControlPlane) || h.Has(Worker) }
+
+// SSH says how a host is reached. After Load every host's is complete.
+type SSH struct {
+	Address        string   `json:"address,omitempty"` // where sshd answers, when not the host's address
+	Port           int      `json:"port,omitempty"`    // default 22
+	User           string   `json:"user,omitempty"`    // default root; any other needs sudo without a password
+	KeyFile        string   `json:"keyFile,omitempty"` // a private key; relative to the inventory; default: the SSH agent, then ~/.ssh/id_*
+	KnownHostsFile string   `json:"knownHostsFile,omitempty"`
+	HostKeys       []string `json:"hostKeys,omitempty"` // SHA256:... fingerprints; when given, nothing else is believed
+}
+
+// Network is the cluster's address plan.
+type Network struct {
+	PodCIDR     netip.Prefix `json:"podCIDR,omitzero"`     // default 10.244.0.0/16
+	ServiceCIDR netip.Prefix `json:"serviceCIDR,omitzero"` // default 10.96.0.0/12
+	DNSDomain   string       `json:"dnsDomain,omitempty"`  // default cluster.local
+}
+
+// APIServer is how the API server is reached.
+type APIServer struct {
+	Endpoint string   `json:"endpoint,omitempty"` // host:port of the control plane; default: the first control-plane host, port 6443
+	CertSANs []string `json:"certSANs,omitempty"` // further names and addresses in its certificate
+}
+
+// RegistryAt is the private registry's port on the registry host.
+type RegistryAt struct {
+	Port int `json:"port,omitempty"` // default 5000
+}
+
+// KubeProxy chooses how Services are programmed.
+type KubeProxy struct {
+	Mode     string `json:"mode,omitempty"`     // nftables (default), iptables or ipvs
+	Fallback string `json:"fallback,omitempty"` // with ipvs: the mode where ipvs is not possible; default nftables
+}
+
+// Containerd is what is unusual about the runtime on these hosts.
+type Containerd struct {
+	RestrictOOMScoreAdj bool `json:"restrictOOMScoreAdj,omitempty"` // for hosts without CAP_SYS_RESOURCE
+}
+
+// Kubelet is what is unusual about the kubelets on these hosts.
+type Kubelet struct {
+	FailCgroupV1 *bool             `json:"failCgroupV1,omitempty"` // nil: kubelet's default, true
+	EvictionHard map[string]string `json:"evictionHard,omitempty"` // as in KubeletConfiguration
+	MaxPods      int               `json:"maxPods,omitempty"`      // default 110
+}

@@ -1,0 +1,62 @@
+package inventory
+
+import (
+	"net/netip"
+)
+
+// The values a field can have, where there are few.
+const (
+	ModeNFTables = "nftables"
+	ModeIPTables = "iptables"
+	ModeIPVS     = "ipvs"
+
+	FirewallManaged = "managed" // kubewright opens what the cluster needs, and closes it again on reset
+	FirewallOff     = "off"     // kubewright turns the hosts' firewall off
+	FirewallIgnore  = "ignore"  // somebody else looks after it
+)
+
+// Default fills in everything the file did not say. It is the only place where defaults are, and may be called again.
+func Default(c *Cluster) {
+	s := &c.Spec
+	orElse(&s.SSH.Port, 22)
+	orElse(&s.SSH.User, "root")
+	for i := range s.Hosts {
+		h := &s.Hosts[i]
+		inherit(&h.SSH, s.SSH)
+		if h.Address.IsValid() {
+			orElse(&h.SSH.Address, h.Address.String())
+		}
+	}
+	orElse(&s.Network.PodCIDR, netip.MustParsePrefix("10.244.0.0/16"))
+	orElse(&s.Network.ServiceCIDR, netip.MustParsePrefix("10.96.0.0/12"))
+	orElse(&s.Network.DNSDomain, "cluster.local")
+	if first := c.With(ControlPlane); len(first) > 0 && first[0].Address.IsValid() {
+		orElse(&s.APIServer.Endpoint, netip.AddrPortFrom(first[0].Address, 6443).String())
+	}
+	orElse(&s.Registry.Port, 5000)
+	orElse(&s.KubeProxy.Mode, ModeNFTables)
+	if s.KubeProxy.Mode == ModeIPVS {
+		orElse(&s.KubeProxy.Fallback, ModeNFTables)
+	}
+	orElse(&s.Firewall, FirewallManaged)
+	orElse(&s.Kubelet.MaxPods, 110)
+}
+
+// inherit fills a host's ssh section from spec.ssh, field by field.
+func inherit(s *SSH, from SSH) {
+	orElse(&s.Address, from.Address)
+	orElse(&s.Port, from.Port)
+	orElse(&s.User, from.User)
+	orElse(&s.KeyFile, from.KeyFile)
+	orElse(&s.KnownHostsFile, from.KnownHostsFile)
+	if len(s.HostKeys) == 0 {
+		s.HostKeys = append([]string(nil), from.HostKeys...)
+	}
+}
+
+func orElse[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
