@@ -1,0 +1,262 @@
+package ops
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Claim is what grows on a host by itself while a cluster runs on it, and that no other op makes. Claiming it writes down which of it was there
+// before; giving it up removes what was not.
+type Claim struct {
+	Links  []string `json:"links,omitempty"`  // network interfaces; "*" matches as in file names
+	Tables []string `json:"tables,omitempty"` // of nftables, as "ip kube-proxy"
+	Chains []string `json:"chains,omitempty"` // prefixes of iptables chains and of ip sets: "KUBE-"
+	Slices []string `json:"slices,omitempty"` // whose processes end with the cluster
+	Mounts []string `json:"mounts,omitempty"` // paths at or below which file systems get mounted
+	Held   bool     `json:"held,omitempty"`
+}
+
+// claimed is the record of a claim: what was claimed, and what of it (and of what goes with it) was there before.
+type claimed struct {
+	Claim  Claim    `json:"claim"`
+	Before growth   `json:"before"`
+	All    []string `json:"allTables,omitempty"` // every table of nftables that was there
+}
+
+// growth is what there is at one time of what may be claimed.
+type growth struct {
+	Links  []string `json:"links,omitempty"`
+	Tables []string `json:"tables,omitempty"`
+	Chains []string `json:"chains,omitempty"` // "iptables-nft nat KUBE-SERVICES"
+	Sets   []string `json:"sets,omitempty"`
+	Slices []string `json:"slices,omitempty"`
+	Mounts []string `json:"mounts,omitempty"`
+	IPVS   bool     `json:"ipvs,omitempty"`
+}
+
+func (c Claim) Key() Key { return "claim:cluster" }
+
+func (c Claim) Observe(_ context.Context, m Machine) (Op, error) {
+	rec, err := readClaim(m)
+	if err != nil {
+		return nil, err
+	}
+	c.Held = rec != nil && rec.Claim.covers(c)
+	return c, nil
+}
+
+func (c Claim) Set(ctx context.Context, m Machine, _ Op) error {
+	rec, err := readClaim(m)
+	if err != nil {
+		return err
+	}
+	if c.Held {
+		return c.claim(ctx, m, rec)
+	}
+	if rec == nil {
+		return nil
+	}
+	if err := rec.giveUp(ctx, m); err != nil {
+		return err
+	}
+	return remove(m, claimFile(m))
+}
+
+// claim adds to a record that is there already: what it says was there before stays true.
+func (c Claim) claim(ctx context.Context, m Machine, rec *claimed) error {
+	more := c
+	if rec == nil {
+		rec = &claimed{}
+		tables, err := tablesOf(m)
+		if err != nil {
+			return err
+		}
+		rec.All = tables
+	} else {
+		more = c.without(rec.Claim)
+	}
+	now, err := more.look(ctx, m)
+	if err != nil {
+		return err
+	}
+	if rec.Claim.empty() {
+		rec.Before.IPVS = now.IPVS
+	}
+	rec.Claim = rec.Claim.plus(more)
+	rec.Before = rec.Before.plus(now)
+	data, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	return writeMark(m, claimFile(m), append(data, '\n'))
+}
+
+// look finds what there is of what c names.
+func (c Claim) look(ctx context.Context, m Machine) (g growth, err error) {
+	network, err := networkOf(m)
+	if err != nil {
+		return g, err
+	}
+	links, err := network.Links()
+	if err != nil {
+		return g, fmt.Errorf("list links: %w", err)
+	}
+	g.Links = keepIf(links, func(l string) bool {
+		return slices.ContainsFunc(c.Links, func(pattern string) bool { ok, _ := path.Match(pattern, l); return ok })
+	})
+	tables, err := tablesOf(m)
+	if err != nil {
+		return g, err
+	}
+	g.Tables = keepIf(tables, func(t string) bool { return slices.Contains(c.Tables, t) })
+	mounts, err := mountsOf(m)
+	if err != nil {
+		return g, err
+	}
+	g.Mounts = keepIf(mounts, func(at string) bool {
+		return slices.ContainsFunc(c.Mounts, func(p string) bool { return at == p || strings.HasPrefix(at, strings.TrimSuffix(p, "/")+"/") })
+	})
+	for _, s := range c.Slices {
+		state, err := m.Units().State(ctx, s)
+		if err != nil {
+			return g, err
+		}
+		if state.Active {
+			g.Slices = append(g.Slices, s)
+		}
+	}
+	if len(c.Chains) > 0 {
+		if g.Chains, err = chainsOf(ctx, m, c.Chains); err != nil {
+			return g, err
+		}
+		if g.Sets, err = setsOf(ctx, m, c.Chains); err != nil {
+			return g, err
+		}
+		g.IPVS = ipvsInUse(m)
+	}
+	return g, nil
+}
+
+// giveUp removes what is there now and was not before: processes first, since they would make the rest anew.
+func (rec *claimed) giveUp(ctx context.Context, m Machine) error {
+	network, err := networkOf(m)
+	if err != nil {
+		return err
+	}
+	now, err := rec.Claim.look(ctx, m)
+	if err != nil {
+		return err
+	}
+	grown := now.minus(rec.Before)
+	for _, s := range grown.Slices {
+		if err := changing(m, "stop "+s); err != nil {
+			return err
+		}
+		if err := m.Units().Stop(ctx, s, true); err != nil {
+			return err
+		}
+	}
+	if err := unmountAll(m, grown.Mounts); err != nil {
+		return err
+	}
+	for _, l := range grown.Links {
+		if err := changing(m, "delete link "+l); err != nil {
+			return err
+		}
+		if err := network.DeleteLink(l); err != nil && !missing(err) {
+			return fmt.Errorf("delete link %s: %w", l, err)
+		}
+	}
+	if grown.IPVS {
+		if err := changing(m, "flush ipvs"); err != nil {
+			return err
+		}
+		if err := network.FlushIPVS(); err != nil {
+			return fmt.Errorf("flush ipvs: %w", err)
+		}
+	}
+	if err := removeChains(ctx, m, grown.Chains); err != nil {
+		return err
+	}
+	for _, set := range grown.Sets {
+		if err := run(ctx, m, "ipset", "destroy", set); err != nil {
+			return err
+		}
+	}
+	return rec.deleteTables(ctx, m, network, grown.Tables)
+}
+
+// deleteTables deletes the tables named, and those of iptables that nobody had before and nobody has anything in now.
+func (rec *claimed) deleteTables(ctx context.Context, m Machine, network Network, tables []string) error {
+	if len(rec.Claim.Chains) > 0 {
+		idle, err := idleTables(ctx, m, rec.All)
+		if err != nil {
+			return err
+		}
+		tables = slices.Concat(tables, idle)
+	}
+	slices.Sort(tables)
+	for _, t := range slices.Compact(tables) {
+		if err := changing(m, "delete table "+t); err != nil {
+			return err
+		}
+		if err := network.DeleteTable(t); err != nil && !missing(err) {
+			return fmt.Errorf("delete table %s: %w", t, err)
+		}
+	}
+	return nil
+}
+
+// unmountAll detaches mounts, what was mounted last first, and removes the empty files that network namespaces were mounted on.
+func unmountAll(m Machine, mounts []string) error {
+	kernel, err := kernelOf(m)
+	if err != nil {
+		return err
+	}
+	for i := len(mounts) - 1; i >= 0; i-- {
+		if err := changing(m, "unmount "+mounts[i]); err != nil {
+			return err
+		}
+		if err := kernel.Unmount(mounts[i]); err != nil && !gone(err) {
+			return fmt.Errorf("unmount %s: %w", mounts[i], err)
+		}
+		fi, err := os.Lstat(m.Path(mounts[i]))
+		if err == nil && fi.Mode().IsRegular() && fi.Size() == 0 {
+			if err := remove(m, mounts[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func tablesOf(m Machine) ([]string, error) {
+	network, err := networkOf(m)
+	if err != nil {
+		return nil, err
+	}
+	tables, err := network.Tables()
+	if err != nil {
+		return nil, fmt.Errorf("list tables of nftables: %w", err)
+	}
+	return tables, nil
+}
+
+func claimFile(m Machine) string { return stateDir(m) + "/claim.json" }
+
+func readClaim(m Machine) (*claimed, error) {
+	data, err := readSmall(m, claimFile(m), false)
+	if err != nil || data == nil {
+		return nil, err
+	}
+	var rec claimed
+	if err := strict(data, &rec); err != nil {
+		return nil, fmt.Errorf("%s: %w", claimFile(m), err)
+	}
+	return &rec, nil
+}

@@ -1,0 +1,22 @@
+package ops
+
+import (
+	"encoding/json"
+	"reflect"
+)
+
+// comparer is an op that knows better than field by field when it says the same as another of its type.
+type comparer interface{ same(seen Op) bool }
+
+// Equal says whether the thing is as wished, so that there is nothing to do. It is not symmetric: what the wish does not care about is not compared.
+func Equal(wish, seen Op) bool {
+	if wish == nil || seen == nil || reflect.TypeOf(wish) != reflect.TypeOf(seen) || wish.Key() != seen.Key() {
+		return false
+	}
+	if c, ok := wish.(comparer); ok {
+		return c.same(seen)
+	}
+	a, errA := json.Marshal(wish)
+	b, errB := json.Marshal(seen)
+	return errA == nil && errB == nil && string(a) == string(b)
+}

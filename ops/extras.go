@@ -1,0 +1,134 @@
+package ops
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+	"time"
+)
+
+// What a machine may offer beyond Machine. Ops find it here, also in a machine that wraps another.
+type (
+	// stateful is a machine that says where kubewright's state lies on it.
+	stateful interface{ StateDir() string }
+	// hesitant is a machine that wants to hear of every change first, and may refuse it.
+	hesitant interface{ Changing(what string) error }
+	// owner is a machine whose owners are not those of this process' file system.
+	owner interface {
+		Chown(real string, uid, gid int) error
+		OwnerOf(st *syscall.Stat_t) (uid, gid int)
+	}
+	// client is a machine with its own way to HTTP servers.
+	client interface {
+		Transport(trust *tls.Config) http.RoundTripper
+	}
+	// Kernel is what ops ask of a machine's kernel beside reading and writing files.
+	Kernel interface {
+		SwapOn(area string, priority int) error
+		SwapOff(area string) error
+		Unmount(path string) error // detaches what was mounted last on path
+	}
+	// Network is what grows in a machine's network while a cluster runs.
+	Network interface {
+		Links() ([]string, error)
+		DeleteLink(name string) error
+		Tables() ([]string, error) // of nftables, as "ip nat"
+		DeleteTable(name string) error
+		FlushIPVS() error
+	}
+	// Firewall is firewalld.
+	Firewall interface {
+		Has(ctx context.Context, e FirewallEntry) (bool, error)
+		Change(ctx context.Context, e FirewallEntry, present bool) error
+	}
+)
+
+// FirewallEntry is an opened port or a trusted source in a zone, now or from the next start on.
+type FirewallEntry struct {
+	Zone, Port, Source string // either Port ("6443/tcp") or Source
+	Permanent          bool
+}
+
+// StateDir is where kubewright keeps its journal and its marks on a machine.
+const StateDir = "/var/lib/kubewright"
+
+func find[T any](m Machine) (T, bool) {
+	for {
+		if t, ok := m.(T); ok {
+			return t, true
+		}
+		w, ok := m.(interface{ Unwrap() Machine })
+		if !ok {
+			var none T
+			return none, false
+		}
+		m = w.Unwrap()
+	}
+}
+
+func stateDir(m Machine) string {
+	if s, ok := find[stateful](m); ok {
+		return s.StateDir()
+	}
+	return StateDir
+}
+
+func changing(m Machine, what string) error {
+	if h, ok := find[hesitant](m); ok {
+		return h.Changing(what)
+	}
+	return nil
+}
+
+func kernelOf(m Machine) (Kernel, error) {
+	if k, ok := find[Kernel](m); ok {
+		return k, nil
+	}
+	return nil, errors.New("the kernel of this machine cannot be asked")
+}
+
+func networkOf(m Machine) (Network, error) {
+	if n, ok := find[Network](m); ok {
+		return n, nil
+	}
+	return nil, errors.New("the network of this machine cannot be asked")
+}
+
+func firewallOf(m Machine) (Firewall, error) {
+	if f, ok := find[Firewall](m); ok {
+		return f, nil
+	}
+	return nil, errors.New("the firewall of this machine cannot be asked")
+}
+
+func chown(m Machine, real string, uid, gid int) error {
+	if o, ok := find[owner](m); ok {
+		return o.Chown(real, uid, gid)
+	}
+	return os.Lchown(real, uid, gid)
+}
+
+func ownerOf(m Machine, fi os.FileInfo) (uid, gid int) {
+	st := fi.Sys().(*syscall.Stat_t)
+	if o, ok := find[owner](m); ok {
+		return o.OwnerOf(st)
+	}
+	return int(st.Uid), int(st.Gid)
+}
+
+// transport never asks the environment for a proxy: hosts fetch from the cluster's own servers only.
+func transport(m Machine, trust *tls.Config) http.RoundTripper {
+	if c, ok := find[client](m); ok {
+		return c.Transport(trust)
+	}
+	return &http.Transport{
+		TLSClientConfig:     trust,
+		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 10 * time.Second,
+		ForceAttemptHTTP2:   true,
+	}
+}

@@ -1,0 +1,179 @@
+package ops
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// SwapOff takes a line out of the machine's /proc/swaps.
+func (p *Pretend) SwapOff(area string) error {
+	return p.editLines("/proc/swaps", func(lines []string) ([]string, error) {
+		i := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, area+" ") || strings.HasPrefix(l, area+"\t") })
+		if i < 0 {
+			return nil, unix.EINVAL
+		}
+		return slices.Delete(lines, i, i+1), nil
+	})
+}
+
+// SwapOn adds a line to it.
+func (p *Pretend) SwapOn(area string, priority int) error {
+	return p.editLines("/proc/swaps", func(lines []string) ([]string, error) {
+		return append(lines, fmt.Sprintf("%s\tpartition\t1024\t0\t%d", area, priority)), nil
+	})
+}
+
+// Unmount takes the last line with the mount point out of the machine's /proc/self/mountinfo.
+func (p *Pretend) Unmount(at string) error {
+	return p.editLines("/proc/self/mountinfo", func(lines []string) ([]string, error) {
+		for i := len(lines) - 1; i >= 0; i-- {
+			if f := strings.Fields(lines[i]); len(f) > 4 && unescapeMount(f[4]) == at {
+				return slices.Delete(lines, i, i+1), nil
+			}
+		}
+		return nil, unix.EINVAL
+	})
+}
+
+func (p *Pretend) editLines(file string, edit func([]string) ([]string, error)) error {
+	data, err := os.ReadFile(p.Path(file))
+	if err != nil {
+		return err
+	}
+	lines, err := edit(strings.Split(strings.TrimSuffix(string(data), "\n"), "\n"))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(p.Path(file), []byte(strings.Join(lines, "\n")+"\n"), 0o644)
+}
+
+// Grow adds links, tables of nftables and ipvs services, as a cluster does that runs.
+func (p *Pretend) Grow(links, tables []string, ipvs bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.links, p.tables, p.ipvs = append(p.links, links...), append(p.tables, tables...), p.ipvs || ipvs
+}
+
+// Links lists the links that grew.
+func (p *Pretend) Links() ([]string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.links), nil
+}
+
+// DeleteLink deletes a link.
+func (p *Pretend) DeleteLink(name string) error { return p.drop(&p.links, name) }
+
+// Tables lists the tables of nftables that grew.
+func (p *Pretend) Tables() ([]string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.tables), nil
+}
+
+// DeleteTable deletes a table.
+func (p *Pretend) DeleteTable(name string) error { return p.drop(&p.tables, name) }
+
+// FlushIPVS removes all services.
+func (p *Pretend) FlushIPVS() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ipvs = false
+	return nil
+}
+
+func (p *Pretend) drop(list *[]string, name string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(*list, name)
+	if i < 0 {
+		return unix.ENOENT
+	}
+	*list = slices.Delete(*list, i, i+1)
+	return nil
+}
+
+// Has says whether an entry is in the machine's firewall.
+func (p *Pretend) Has(_ context.Context, e FirewallEntry) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.firewall[e], nil
+}
+
+// Change adds an entry or removes it.
+func (p *Pretend) Change(_ context.Context, e FirewallEntry, present bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if present {
+		p.firewall[e] = true
+	} else {
+		delete(p.firewall, e)
+	}
+	return nil
+}
+
+// Snapshot is everything about the machine but kubewright's own state directory, as text with one thing a line: files with mode, owner
+// and digest, units that are enabled or active, links, tables, firewall entries. Two machines that are the same have the same.
+func (p *Pretend) Snapshot() (string, error) {
+	var out []string
+	err := filepath.WalkDir(p.root, func(real string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := "/" + strings.TrimPrefix(strings.TrimPrefix(real, p.root), "/")
+		if name == StateDir {
+			return fs.SkipDir
+		}
+		fi, err := d.Info()
+		if err != nil {
+			return err
+		}
+		uid, gid := ownerOf(p, fi)
+		line := fmt.Sprintf("%s %s %d:%d", name, fi.Mode(), uid, gid)
+		switch {
+		case fi.Mode().IsRegular():
+			data, err := os.ReadFile(real)
+			if err != nil {
+				return err
+			}
+			line += " " + digestOf(data)
+		case fi.Mode()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(real)
+			if err != nil {
+				return err
+			}
+			line += " -> " + target
+		}
+		out = append(out, line)
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, u := range p.units {
+		if u.Enabled || u.Active {
+			out = append(out, fmt.Sprintf("unit %s enabled=%t active=%t inputs=%s", name, u.Enabled, u.Active, u.Inputs))
+		}
+	}
+	for e := range p.firewall {
+		out = append(out, fmt.Sprintf("firewall %+v", e))
+	}
+	for _, l := range p.links {
+		out = append(out, "link "+l)
+	}
+	for _, t := range p.tables {
+		out = append(out, "table "+t)
+	}
+	sort.Strings(out)
+	return strings.Join(out, "\n") + "\n", nil
+}
