@@ -1,0 +1,241 @@
+package agent
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kubewright/kubewright/ops"
+)
+
+// Disk is the room at one path.
+type Disk struct {
+	Path   string `json:"path"`
+	Type   string `json:"type"`
+	Size   uint64 `json:"size"` // bytes
+	Free   uint64 `json:"free"` // bytes that may be used
+	Inodes uint64 `json:"inodes"`
+	IFree  uint64 `json:"ifree"`
+	Device uint64 `json:"device"` // equal for paths that share their room
+	Flags  string `json:"flags,omitempty"`
+}
+
+// ofInterest are the units that preparation and preflight care about.
+var ofInterest = []string{
+	"firewalld.service", "ufw.service", "docker.service", "containerd.service", "kubelet.service", "NetworkManager.service",
+	"chronyd.service", "chrony.service", "systemd-timesyncd.service", "ntpd.service", "ntpsec.service", "systemd-resolved.service",
+	"nm-cloud-setup.service", "k3s.service", "k3s-agent.service", "rke2-server.service", "rke2-agent.service",
+	"k0scontroller.service", "k0sworker.service", "snap.microk8s.daemon-kubelite.service",
+}
+
+func units(ctx context.Context, m ops.Machine) map[string]ops.UnitState {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	found := map[string]ops.UnitState{}
+	for _, name := range ofInterest {
+		state, err := m.Units().State(ctx, name)
+		if err != nil {
+			return found // no systemd, or not running
+		}
+		if state.Exists {
+			found[name] = state
+		}
+	}
+	return found
+}
+
+// container finds the way systemd-detect-virt does; the first place is for root only.
+func container(read func(string) string) string {
+	if name := strings.TrimSpace(read("/run/systemd/container")); name != "" {
+		return name
+	}
+	for entry := range strings.SplitSeq(read("/proc/1/environ"), "\x00") {
+		if name, ok := strings.CutPrefix(entry, "container="); ok {
+			return name
+		}
+	}
+	return ""
+}
+
+func cgroups(m ops.Machine) (version int, controllers []string) {
+	root := m.Path("/sys/fs/cgroup")
+	if text := readText(filepath.Join(root, "cgroup.controllers")); text != "" {
+		return 2, strings.Fields(text)
+	}
+	var st unix.Statfs_t
+	if unix.Statfs(root, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC {
+		return 2, nil
+	}
+	for line := range strings.Lines(readText(m.Path("/proc/cgroups"))) {
+		if f := strings.Fields(line); len(f) == 4 && !strings.HasPrefix(line, "#") && f[1] != "0" && f[3] == "1" {
+			version, controllers = 1, append(controllers, f[0])
+		}
+	}
+	return version, controllers
+}
+
+// wantedModules are what networking and storage of a cluster may need of the kernel.
+var wantedModules = []string{
+	"overlay", "br_netfilter", "nf_conntrack", "nf_tables", "vxlan", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh",
+	"ip_set", "ip_tables", "iptable_nat", "nft_chain_nat", "wireguard",
+}
+
+// effects are what shows that the kernel can do a thing however it was built: some kernels do not list what is built in.
+var effects = map[string]string{
+	"br_netfilter": "/proc/sys/net/bridge",
+	"ip_vs":        "/proc/net/ip_vs",
+	"nf_conntrack": "/proc/sys/net/netfilter/nf_conntrack_max",
+}
+
+func modules(m ops.Machine, kernel string) map[string]string {
+	found := map[string]string{}
+	mark := func(name, how string) {
+		name = strings.ReplaceAll(name, "-", "_")
+		if slices.Contains(wantedModules, name) && found[name] == "" {
+			found[name] = how
+		}
+	}
+	for _, name := range firstFields(readText(m.Path("/proc/modules")), 0) {
+		mark(name, "loaded")
+	}
+	for name, path := range effects {
+		if _, err := os.Lstat(m.Path(path)); err == nil {
+			mark(name, "builtin")
+		}
+	}
+	for _, name := range firstFields(strings.ReplaceAll(readText(m.Path("/proc/filesystems")), "nodev", ""), 0) {
+		mark(name, "builtin") // overlay, where it is not loaded
+	}
+	// A module that was built in and has parameters or a version shows up in /sys/module as well.
+	for _, name := range wantedModules {
+		if _, err := os.Lstat(m.Path("/sys/module/" + name)); err == nil {
+			mark(name, "builtin")
+		}
+	}
+	tree := "/lib/modules/" + kernel
+	for _, list := range []struct{ file, how string }{{"modules.builtin", "builtin"}, {"modules.dep", "available"}} {
+		for line := range strings.Lines(readText(m.Path(filepath.Join(tree, list.file)))) {
+			path, _, _ := strings.Cut(strings.TrimSpace(line), ":")
+			name, _, _ := strings.Cut(filepath.Base(path), ".ko")
+			mark(name, list.how)
+		}
+	}
+	return found
+}
+
+// filling are the paths that a cluster fills, and those that must take what we write.
+var filling = []string{
+	"/", "/etc", "/var/lib", "/var/lib/containerd", "/var/lib/docker", "/var/lib/etcd", "/var/lib/kubelet", "/var/log",
+	"/usr/local/bin", "/opt", "/tmp",
+}
+
+func disks(m ops.Machine) (all []Disk) {
+	for _, path := range filling {
+		var fs unix.Statfs_t
+		var st unix.Stat_t
+		if unix.Statfs(m.Path(path), &fs) != nil || unix.Stat(m.Path(path), &st) != nil {
+			continue
+		}
+		size := uint64(fs.Bsize)
+		all = append(all, Disk{Path: path, Type: fsType(int64(fs.Type)), Size: fs.Blocks * size, Free: fs.Bavail * size,
+			Inodes: fs.Files, IFree: fs.Ffree, Device: st.Dev, Flags: mountFlags(int64(fs.Flags))})
+	}
+	return all
+}
+
+func mountFlags(flags int64) string {
+	var names []string
+	for _, f := range []struct {
+		bit  int64
+		name string
+	}{{unix.ST_RDONLY, "ro"}, {unix.ST_NOEXEC, "noexec"}, {unix.ST_NOSUID, "nosuid"}} {
+		if flags&f.bit != 0 {
+			names = append(names, f.name)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+func fsType(magic int64) string {
+	switch magic {
+	case unix.EXT4_SUPER_MAGIC:
+		return "ext4"
+	case unix.XFS_SUPER_MAGIC:
+		return "xfs"
+	case unix.BTRFS_SUPER_MAGIC:
+		return "btrfs"
+	case unix.OVERLAYFS_SUPER_MAGIC:
+		return "overlay"
+	case unix.TMPFS_MAGIC:
+		return "tmpfs"
+	case unix.NFS_SUPER_MAGIC:
+		return "nfs"
+	case unix.FUSE_SUPER_MAGIC:
+		return "fuse"
+	case 0x2fc12fc1:
+		return "zfs"
+	}
+	return ""
+}
+
+// foundAuthorities are the certificates of the CAs that lie where kubeadm and kubewright put them.
+func foundAuthorities(read func(string) string) map[string]string {
+	found := map[string]string{}
+	for name, path := range map[string]string{
+		"kubernetes":  "/etc/kubernetes/pki/ca.crt",
+		"etcd":        "/etc/kubernetes/pki/etcd/ca.crt",
+		"front-proxy": "/etc/kubernetes/pki/front-proxy-ca.crt",
+		"registry":    "/etc/kubewright/pki/registry-ca.crt",
+	} {
+		if pem := read(path); pem != "" && len(pem) < 64<<10 {
+			found[name] = pem
+		}
+	}
+	return found
+}
+
+// leftovers are paths that tell of a cluster or of something that was one.
+var leftovers = []string{
+	"/etc/kubernetes/manifests/*.yaml", "/etc/kubernetes/*.conf", "/etc/kubernetes/pki/ca.crt", "/var/lib/etcd/member",
+	"/var/lib/kubelet/config.yaml", "/var/lib/kubelet/pki", "/var/lib/kubelet/pods/*", "/etc/cni/net.d/*", "/var/lib/cni/*", "/run/flannel",
+	"/etc/rancher/k3s", "/var/lib/rancher", "/usr/local/bin/k3s", "/etc/rancher/rke2", "/etc/k0s", "/var/lib/k0s", "/run/k0s",
+	"/var/snap/microk8s", "/var/lib/minikube", "/var/lib/rke",
+}
+
+// remains is what of the leftovers is not of our making: neither a path nor a directory above it is in the journal.
+func remains(m ops.Machine, ours map[ops.Key]*change) (found []string) {
+	own := map[string]bool{}
+	for key := range ours {
+		if path := key.Name(); strings.HasPrefix(path, "/") {
+			own[path] = true
+		}
+	}
+	root := strings.TrimSuffix(m.Path("/"), "/")
+	for _, pattern := range leftovers {
+		matches, _ := filepath.Glob(m.Path(pattern))
+		for _, match := range matches {
+			path := strings.TrimPrefix(match, root)
+			if !covered(own, path) {
+				found = append(found, path)
+			}
+		}
+	}
+	if len(found) > 50 {
+		found = found[:50]
+	}
+	return found
+}
+
+func covered(own map[string]bool, path string) bool {
+	for ; path != "/" && path != "." && path != ""; path = filepath.Dir(path) {
+		if own[path] {
+			return true
+		}
+	}
+	return false
+}

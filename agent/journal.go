@@ -1,0 +1,185 @@
+package agent
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/kubewright/kubewright/ops"
+)
+
+// journalVersion is the version of a record. A record of a later version stops us: its meaning is not ours to guess.
+const journalVersion = 1
+
+const journalName = "journal.jsonl"
+
+// record is one line of the journal. Its ops hold no secret: an original that may not be told is kept as a file, and a wish that may not is
+// remembered by its digest.
+type record struct {
+	Version int             `json:"version"`
+	State   string          `json:"state"`
+	Time    time.Time       `json:"time"`
+	Run     string          `json:"run,omitempty"`
+	Phase   string          `json:"phase,omitempty"`
+	Key     ops.Key         `json:"key"`
+	Why     string          `json:"why,omitempty"`
+	Wish    json.RawMessage `json:"wish,omitempty"` // with intent
+	Was     json.RawMessage `json:"was,omitempty"`  // with intent: the observation just before
+	Kept    []kept          `json:"kept,omitempty"` // with intent: what was put aside for it
+}
+
+// The states of a record.
+const (
+	intent = "intent" // is on disk before the change
+	done   = "done"   // the change was made and observed
+	undone = "undone" // reset put the thing back: what it was is no longer ours to know
+)
+
+// change is what the journal says of one key: how the thing was before kubewright first touched it, and what was wanted last.
+type change struct {
+	record                 // the first intent
+	Last   json.RawMessage // the latest wish
+}
+
+// file is what a journal needs of a file, so that a test can see the order of what is done to it.
+type file interface {
+	io.Writer
+	Sync() error
+	Close() error
+}
+
+// journal is the memory of what was changed on this host, and the only way to undo it.
+type journal struct {
+	file    file
+	changes []*change // in order of first change
+	index   map[ops.Key]*change
+}
+
+// readJournal reads the journal below dir. There need not be one. What follows the last line end was being written when the host
+// or the agent died; since nothing is changed before its record is safely on disk, it says nothing about the host, and end tells
+// where it begins.
+func readJournal(dir string) (j *journal, end int64, err error) {
+	j = &journal{index: map[ops.Key]*change{}}
+	f, err := os.Open(filepath.Join(dir, journalName))
+	if errors.Is(err, os.ErrNotExist) {
+		return j, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	r := bufio.NewReader(f)
+	for n := 1; ; n++ {
+		line, err := readLine(r, maxLine)
+		if err == io.EOF {
+			return j, end, nil
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("%s line %d: %w", f.Name(), n, err)
+		}
+		var rec record
+		if err := json.Unmarshal(line, &rec); err != nil {
+			return nil, 0, fmt.Errorf("%s line %d is damaged: %w", f.Name(), n, err)
+		}
+		if rec.Version > journalVersion {
+			return nil, 0, fmt.Errorf("%s line %d was written by a later kubewright (journal version %d, this one knows %d)",
+				f.Name(), n, rec.Version, journalVersion)
+		}
+		j.remember(rec)
+		end += int64(len(line)) + 1
+	}
+}
+
+// openJournal reads the journal and opens it to be continued, making it and the state directory where they are missing.
+func openJournal(dir string) (*journal, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	// The upload of the agent may have made it.
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return nil, err
+	}
+	j, end, err := readJournal(dir)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, journalName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() > end {
+		err = f.Truncate(end)
+	}
+	// A file that nobody can find after a power loss is no record.
+	if err := errors.Join(err, syncDir(dir), syncDir(filepath.Dir(dir))); err != nil {
+		f.Close()
+		return nil, err
+	}
+	j.file = f
+	return j, nil
+}
+
+func (j *journal) remember(rec record) {
+	known := j.index[rec.Key]
+	switch {
+	case rec.State == intent && known == nil:
+		c := &change{record: rec, Last: rec.Wish}
+		j.index[rec.Key], j.changes = c, append(j.changes, c)
+	case rec.State == intent:
+		known.Last = rec.Wish
+	case rec.State == undone && known != nil:
+		delete(j.index, rec.Key)
+		j.changes = slices.DeleteFunc(j.changes, func(c *change) bool { return c == known })
+	}
+}
+
+// write appends a record. An intent is on disk when it returns. The other states are only told: should they be lost, the host is looked at
+// again, and says the same.
+func (j *journal) write(rec record) error {
+	rec.Version = journalVersion
+	line, err := encodeLine(rec)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	// One write, so that what a crash leaves is a whole line or the last one.
+	if _, err := j.file.Write(line); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if rec.State == intent {
+		if err := j.file.Sync(); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
+	j.remember(rec)
+	return nil
+}
+
+// keeps tells whether the original of a path already lies aside.
+func (j *journal) keeps(path string) bool {
+	return slices.ContainsFunc(j.changes, func(c *change) bool {
+		return slices.ContainsFunc(c.Kept, func(k kept) bool { return k.Path == path })
+	})
+}
+
+func (j *journal) close() {
+	if j != nil && j.file != nil {
+		_ = j.file.Close()
+	}
+}
+
+// syncDir makes the names in a directory survive a power loss.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,205 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kubewright/kubewright/ops"
+)
+
+// reset puts every key back to its first observation, the last changed first, and then removes the state directory. What cannot be put back does
+// not keep the rest from it; then the journal stays, and reset may be repeated.
+func (w *worker) reset(ctx context.Context, m ops.Machine, emit func(ops.Progress)) error {
+	w.journal.close()
+	w.journal = nil
+	if _, err := os.Lstat(w.dir); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	j, err := openJournal(w.dir)
+	if err != nil {
+		return err
+	}
+	defer j.close()
+	var failed []*StepError
+	spoilt := map[string]bool{} // files in which a later change is still there
+	for _, c := range slices.Backward(slices.Clone(j.changes)) {
+		began := m.Now()
+		emit(ops.Progress{Key: c.Key, State: ops.Began})
+		state, paths, err := w.putBackOne(ctx, m, c, spoilt)
+		// Past a failure nothing counts as undone: what was changed later and is still there may be in the way of putting back all of
+		// what was changed earlier (a directory that is not empty yet), so the next reset goes through that once more.
+		if err == nil && len(failed) == 0 {
+			err = w.forget(j, m, c)
+		}
+		p := ops.Progress{Key: c.Key, State: state, Took: m.Now().Sub(began)}
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			p.State, p.Error, p.Last = ops.Failed, clip(err.Error(), maxMessage), clipFront(ops.LastLines(err), maxLast)
+			for _, path := range paths {
+				spoilt[path] = true
+			}
+			failed = append(failed, &StepError{Phase: c.Phase, Key: c.Key, Why: c.Why, Cause: err, Last: p.Last})
+		}
+		emit(p)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(failed) > 0 {
+		return &ResetError{Failed: failed}
+	}
+	return w.leave()
+}
+
+// putBackOne undoes one key, and tells which files that is about.
+func (w *worker) putBackOne(ctx context.Context, m ops.Machine, c *change, spoilt map[string]bool) (state ops.State, paths []string, err error) {
+	wish, errW := ops.Decode(c.Wish)
+	last, errL := ops.Decode(c.Last)
+	first, errF := ops.Decode(c.Was)
+	if err := errors.Join(errW, errL, errF); err != nil {
+		return "", nil, err
+	}
+	paths = touches(last)
+	if i := slices.IndexFunc(paths, func(p string) bool { return spoilt[p] }); i >= 0 {
+		return "", paths, fmt.Errorf("a later change in %s has to be put back first", paths[i])
+	}
+	state, err = w.undo(ctx, m, c, wish, last, first)
+	return state, paths, err
+}
+
+// undo sets the first observation of a key, and brings back what was kept of it.
+func (w *worker) undo(ctx context.Context, m ops.Machine, c *change, wish, last, first ops.Op) (state ops.State, err error) {
+	if err := w.begin(ctx); err != nil {
+		return "", err
+	}
+	defer w.end()
+	defer w.caught(first, &err)
+	m = &asker{Machine: m, op: first, ask: refuse}
+	now := func(by ops.Op) (ops.Op, error) { return w.look(ctx, m, by) }
+	// Looked at with the eyes of the latest wish, so that everything that was ever added is seen. What is too broken to be looked at
+	// is put back all the same.
+	was, err := now(last)
+	if err != nil {
+		was = last
+	}
+	state = ops.Same
+	if err != nil || !ops.Equal(first, was) {
+		state = ops.Changed
+		// A whole file comes back as the inode it was, since its first observation may hold no more than a digest. A file
+		// shared with the user is first freed of our block: the rest of it may have changed in the meantime.
+		if !shared(c.Key) {
+			if err := w.restore(m, c); err != nil {
+				return "", err
+			}
+			if again, err := now(last); err == nil {
+				was = again
+			}
+		}
+	}
+	// What was absent is removed once more even where it is absent: a crash may have left the directories made for it.
+	if !ops.Equal(first, was) || absent(first) {
+		if err := w.set(ctx, m, first, was); err != nil {
+			return "", err
+		}
+	}
+	is, err := now(wish)
+	if err != nil {
+		return "", err
+	}
+	if !ops.Equal(first, is) {
+		return "", fmt.Errorf("was put back, but %s", difference(first, is))
+	}
+	if err := w.restore(m, c); err != nil {
+		return "", err
+	}
+	if err := sweep(m, last); err != nil {
+		return "", err
+	}
+	return state, nil
+}
+
+// forget ends what the journal has to say of a key. After that its originals are of no use.
+func (w *worker) forget(j *journal, m ops.Machine, c *change) error {
+	if err := j.write(record{State: undone, Time: m.Now().UTC(), Key: c.Key}); err != nil {
+		return err
+	}
+	for _, k := range c.Kept {
+		_ = os.Remove(filepath.Join(w.dir, keptName, k.Name)) // else it goes with the directory
+	}
+	return nil
+}
+
+// restore puts the kept originals of a change back. A shared one comes back only where its bytes are right already, for the sake of its times.
+func (w *worker) restore(m ops.Machine, c *change) error {
+	for _, k := range c.Kept {
+		if shared(c.Key) && !sameContent(m.Path(k.Path), filepath.Join(w.dir, keptName, k.Name)) {
+			continue
+		}
+		if err := putBack(m, w.dir, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shared tells whether a key speaks about a part of a file only.
+func shared(key ops.Key) bool { return key.Kind() == "block" }
+
+// absent tells whether an op says that its thing should not be there.
+func absent(op ops.Op) bool { return string(fields(op)["absent"]) == "true" }
+
+// sweep removes what a crash left beside the files that an op wrote.
+func sweep(m ops.Machine, op ops.Op) error {
+	for _, path := range touches(op) {
+		err := os.Remove(m.Path(tempOf(path)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+			return err
+		}
+	}
+	return nil
+}
+
+// refuse answers what is asked while things are put back: they were here, so nothing can be needed from elsewhere.
+func refuse(context.Context, ops.Op, ops.Question) ([]byte, error) {
+	return nil, errors.New("nothing may be asked while things are put back")
+}
+
+// sameContent tells whether two files hold the same bytes or, for symlinks, the same target.
+func sameContent(a, b string) bool {
+	x, errX := os.Readlink(a)
+	y, errY := os.Readlink(b)
+	if errX == nil || errY == nil {
+		return errX == nil && errY == nil && x == y
+	}
+	p, errP := os.ReadFile(a)
+	q, errQ := os.ReadFile(b)
+	return errP == nil && errQ == nil && bytes.Equal(p, q)
+}
+
+// leave removes the state directory, the agent's own executable in it included, and the journal last: until then reset can be repeated.
+func (w *worker) leave() error {
+	entries, err := os.ReadDir(w.dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if e.Name() != journalName {
+			errs = append(errs, os.RemoveAll(filepath.Join(w.dir, e.Name())))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return os.RemoveAll(w.dir)
+}
