@@ -1,0 +1,206 @@
+package lab
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubewright/kubewright/inventory"
+)
+
+// patience is how long a host may take from start to ssh; it takes a second or two.
+const patience = 60 * time.Second
+
+// Up makes the lab, or makes an unfinished one whole, and returns when every host can be logged into and has booted. The
+// user then has DIR/cluster.yaml, DIR/id_ed25519 and DIR/known_hosts.
+func Up(ctx context.Context, o Options) error {
+	if err := checkTools(); err != nil {
+		return err
+	}
+	release, err := lock()
+	if err != nil {
+		return err
+	}
+	defer release()
+	rec, err := claim(o)
+	if err != nil {
+		return err
+	}
+	base, err := rootfs(ctx, o)
+	if err != nil {
+		return err
+	}
+	net, err := subnetOf(rec.Cluster.Spec.Hosts)
+	if err != nil {
+		return err
+	}
+	if err := makeBridge(ctx, net); err != nil {
+		return err
+	}
+	key, err := keyAt(filepath.Join(rec.Dir, keyName), "kubewright lab")
+	if err != nil {
+		return err
+	}
+	if err := settleHosts(rec, base, key); err != nil {
+		return err
+	}
+	began := time.Now()
+	var g errgroup.Group
+	for _, h := range rec.Cluster.Spec.Hosts {
+		g.Go(func() error {
+			if err := bring(ctx, containerOf(h, rec.Dir), net, key); err != nil {
+				return err
+			}
+			o.say("%s (%s) is up after %.1f s", h.Name, h.Address, time.Since(began).Seconds())
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// claim writes down which lab this is, or finds that it is this one already. It is the first thing Up writes.
+func claim(o Options) (record, error) {
+	dir, err := o.dir()
+	if err != nil {
+		return record{}, err
+	}
+	there, err := readRecord()
+	if err != nil && !errors.Is(err, ErrNoLab) {
+		return record{}, err
+	}
+	isThere := err == nil
+	want := o.Cluster
+	if want == nil && isThere {
+		want = &there.Cluster
+	}
+	rec := record{dir, *cmp.Or(want, Default())}
+	if err := check(&rec.Cluster); err != nil {
+		return record{}, err
+	}
+	if isThere && (!sameHosts(rec.Cluster, there.Cluster) || rec.Dir != there.Dir) {
+		return record{}, fmt.Errorf("another lab is up (%s, made from %s): take it down first: kubewright lab down", names(there.Cluster), there.Dir)
+	}
+	if !isThere {
+		left, err := leftovers()
+		if err != nil {
+			return record{}, err
+		}
+		if len(left) > 0 {
+			return record{}, fmt.Errorf("there are remains of another lab (%s): take it down first: kubewright lab down", left[0])
+		}
+	}
+	return rec, rec.write()
+}
+
+func sameHosts(a, b inventory.Cluster) bool {
+	return slices.EqualFunc(a.Spec.Hosts, b.Spec.Hosts, func(x, y inventory.Host) bool {
+		return x.Name == y.Name && x.Address == y.Address
+	})
+}
+
+func names(c inventory.Cluster) string {
+	var s []string
+	for _, h := range c.Spec.Hosts {
+		s = append(s, h.Name)
+	}
+	return strings.Join(s, ", ")
+}
+
+// settleHosts gives every host its disk and its key and then writes the user's files.
+func settleHosts(rec record, base string, key keypair) error {
+	fingerprints := map[string]string{}
+	var known bytes.Buffer
+	for _, h := range rec.Cluster.Spec.Hosts {
+		c := containerOf(h, rec.Dir)
+		if err := c.mountRoot(base); err != nil {
+			return err
+		}
+		hostKey, err := c.hostKey()
+		if err != nil {
+			return err
+		}
+		if err := c.settle(key); err != nil {
+			return err
+		}
+		fingerprints[h.Name] = hostKey.fingerprint()
+		fmt.Fprintf(&known, "%s,%s %s", h.Name, h.Address, hostKey.authorized)
+	}
+	text, err := render(settle(rec.Cluster, fingerprints))
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		writeFile(filepath.Join(rec.Dir, keyName+".pub"), []byte(key.authorized), 0o644),
+		writeFile(filepath.Join(rec.Dir, "known_hosts"), known.Bytes(), 0o644),
+		writeFile(filepath.Join(rec.Dir, "cluster.yaml"), text, 0o644),
+	)
+}
+
+// bring starts one host, unless it runs, and waits until it can be used.
+func bring(ctx context.Context, c container, net subnet, key keypair) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %s", patience))
+	defer cancel()
+	if err := plug(ctx, c.Host, net); err != nil {
+		return fmt.Errorf("host %s: %w", c.Name, err)
+	}
+	all, err := labCgroups()
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	if len(processes(all[cgroupOf(c.Name)])) == 0 {
+		cmd, err := c.start()
+		if err != nil {
+			return err
+		}
+		go func() { ended <- cmd.Wait() }()
+	}
+	ready := make(chan error, 1)
+	go func() { ready <- c.await(ctx, key) }()
+	select {
+	case err = <-ready:
+	case err = <-ended:
+		err = fmt.Errorf("its container ended: %w", cmp.Or(err, errors.New("exit status 0")))
+	}
+	if err != nil {
+		b, _ := os.ReadFile(c.log)
+		return fmt.Errorf("host %s: %w\n%s", c.Name, err, lastLines(string(b), 10))
+	}
+	return nil
+}
+
+// await returns when the host lets us in and says that its boot is over.
+func (c container) await(ctx context.Context, key keypair) error {
+	for {
+		client, err := c.login(ctx, "root", key)
+		if err == nil {
+			defer client.Close()
+			s, err := client.NewSession()
+			if err != nil {
+				return err
+			}
+			// Exit status 1 says degraded; which units failed is for the user to see and not a reason to have no lab.
+			if out, err := s.CombinedOutput("systemctl is-system-running --wait"); len(out) == 0 {
+				return fmt.Errorf("systemctl is-system-running: %w", err)
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (last: %w)", context.Cause(ctx), err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (c container) sshAddr() netip.AddrPort { return netip.AddrPortFrom(c.Address, 22) }
