@@ -1,0 +1,213 @@
+package addons
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+
+	"github.com/kubewright/kubewright/ops"
+	"k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/yaml"
+)
+
+// Object is the wish that the cluster has an object with these fields. Fields it does not name belong to others.
+type Object struct {
+	Manifest map[string]any `json:"manifest"`
+	Absent   bool           `json:"absent,omitempty"`
+}
+
+// New is the wish for a typed object.
+func New(o runtime.Object) Object {
+	raw, err := json.Marshal(o)
+	if err != nil {
+		panic(err) // API types encode
+	}
+	var m map[string]any
+	if err := json.Unmarshal(raw, &m); err != nil {
+		panic(err)
+	}
+	delete(m, "status")
+	prune(m)
+	return Object{Manifest: m}
+}
+
+// prune drops nulls and empty creation timestamps, which typed objects carry and nobody wishes for.
+func prune(m map[string]any) {
+	for k, v := range m {
+		switch v := v.(type) {
+		case nil:
+			delete(m, k)
+		case map[string]any:
+			prune(v)
+		case []any:
+			for _, x := range v {
+				if x, ok := x.(map[string]any); ok {
+					prune(x)
+				}
+			}
+		}
+	}
+}
+
+func (o Object) of() *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: o.Manifest}
+}
+
+// Key is object:KIND/NAMESPACE/NAME.
+func (o Object) Key() ops.Key {
+	u := o.of()
+	name := u.GetName()
+	if ns := u.GetNamespace(); ns != "" {
+		name = ns + "/" + name
+	}
+	return ops.Key("object:" + u.GetKind() + "/" + name)
+}
+
+func (o Object) absent() ops.Op { return Object{Manifest: o.head(), Absent: true} }
+
+// head is enough of the manifest to find the object by.
+func (o Object) head() map[string]any {
+	u := o.of()
+	h := &unstructured.Unstructured{Object: map[string]any{}}
+	h.SetAPIVersion(u.GetAPIVersion())
+	h.SetKind(u.GetKind())
+	h.SetName(u.GetName())
+	h.SetNamespace(u.GetNamespace())
+	return h.Object
+}
+
+// Text is the object as YAML, for plans.
+func (o Object) Text() string {
+	if o.Absent {
+		return ""
+	}
+	out, err := yaml.Marshal(o.Manifest)
+	if err != nil {
+		return err.Error()
+	}
+	return string(out)
+}
+
+// Observe asks the API server what applying the wish would change; nothing means that the object is as wished.
+func (o Object) Observe(ctx context.Context, m ops.Machine) (ops.Op, error) {
+	a, err := api(m)
+	if err != nil {
+		return nil, err
+	}
+	r, err := a.resource(o)
+	if meta.IsNoMatchError(err) {
+		return o.absent(), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	name := o.of().GetName()
+	live, err := r.Get(ctx, name, metav1.GetOptions{})
+	if errors.IsNotFound(err) {
+		return o.absent(), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	would, err := r.Apply(ctx, name, o.of(), metav1.ApplyOptions{FieldManager: FieldManager, Force: true, DryRun: []string{metav1.DryRunAll}})
+	if err != nil {
+		return nil, err
+	}
+	if same(live, would) {
+		return o, nil
+	}
+	return Object{Manifest: project(live.Object, o.Manifest).(map[string]any)}, nil
+}
+
+// same compares what two states of an object say, leaving out what the API server counts.
+func same(a, b *unstructured.Unstructured) bool {
+	return reflect.DeepEqual(content(a), content(b))
+}
+
+func content(u *unstructured.Unstructured) map[string]any {
+	c := u.DeepCopy()
+	c.SetManagedFields(nil)
+	c.SetResourceVersion("")
+	c.SetGeneration(0)
+	delete(c.Object, "status")
+	return c.Object
+}
+
+// project reduces what is live to the fields that the wish names, so that a diff shows no one else's.
+func project(live, wish any) any {
+	switch w := wish.(type) {
+	case map[string]any:
+		l, ok := live.(map[string]any)
+		if !ok {
+			return live
+		}
+		out := map[string]any{}
+		for k, v := range w {
+			if x, ok := l[k]; ok {
+				out[k] = project(x, v)
+			}
+		}
+		return out
+	case []any:
+		l, ok := live.([]any)
+		if !ok || len(l) != len(w) {
+			return live
+		}
+		out := make([]any, len(l))
+		for i := range l {
+			out[i] = project(l[i], w[i])
+		}
+		return out
+	}
+	return live
+}
+
+// Set applies the object server-side, or deletes it where the wish is its absence.
+func (o Object) Set(ctx context.Context, m ops.Machine, _ ops.Op) error {
+	a, err := api(m)
+	if err != nil {
+		return err
+	}
+	r, err := a.resource(o)
+	if err != nil {
+		return err
+	}
+	name := o.of().GetName()
+	if o.Absent {
+		err := r.Delete(ctx, name, metav1.DeleteOptions{})
+		if errors.IsNotFound(err) {
+			return nil
+		}
+		return err
+	}
+	_, err = r.Apply(ctx, name, o.of(), metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	return err
+}
+
+// resource finds where objects of the wish's kind live.
+func (a *API) resource(o Object) (dynamic.ResourceInterface, error) {
+	u := o.of()
+	gvk := u.GroupVersionKind()
+	mapping, err := a.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if err != nil {
+		return nil, fmt.Errorf("the API server does not know the kind %s: %w", gvk.Kind, err)
+	}
+	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+		return a.dynamic.Resource(mapping.Resource).Namespace(u.GetNamespace()), nil
+	}
+	return a.dynamic.Resource(mapping.Resource), nil
+}
+
+// rank orders what must be there before the rest: namespaces, then everything else.
+func rank(op ops.Op) int {
+	if o, ok := op.(Object); ok && o.of().GetKind() == "Namespace" {
+		return 0
+	}
+	return 1
+}
