@@ -1,0 +1,116 @@
+package phases
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/kubewright/kubewright/engine"
+	"github.com/kubewright/kubewright/inventory"
+	"github.com/kubewright/kubewright/ops"
+)
+
+var hostBasics = engine.Phase[Input]{
+	Name:  "host",
+	Short: "prepare the host",
+	Long: "Lets the hosts know each other by name, turns swap off, loads the kernel modules and sets the sysctls that " +
+		"pod networking needs, and opens the ports of the host's roles where a firewall runs.",
+	On:    onEvery,
+	Steps: hostSteps,
+}
+
+func hostSteps(in Input) ([]engine.Step, error) {
+	l := list{in: in}
+	l.add("what kubewright and the cluster keep here goes away with reset",
+		ops.Dir{Path: "/etc/kubewright", Mode: 0o755, Owned: true})
+	l.add("hosts find each other by name without DNS",
+		ops.Block{Path: "/etc/hosts", Name: "hosts", Lines: hostsLines(in.Cluster)})
+	if in.Host.Node() {
+		nodeBasics(&l)
+	}
+	if ports := openPorts(in); in.Cluster.Spec.Firewall == "managed" && in.facts().Units["firewalld.service"].Active {
+		l.add("the host's roles need these ports, and pods reach them from the pod range",
+			ops.Firewalld{Ports: ports, Sources: trustedSources(in)})
+	}
+	return l.done()
+}
+
+func nodeBasics(l *list) {
+	in := l.in
+	if in.facts().Container == "" {
+		// In a system container swap is the machine's below, and its kubelet is told to tolerate it.
+		l.add("the kubelet does not start while swap is on", ops.Swap{})
+	}
+	mods := modules(in)
+	if len(mods) > 0 {
+		l.add("the modules are loaded again after a reboot",
+			text("/etc/modules-load.d/kubewright.conf", []byte(strings.Join(mods, "\n")+"\n")))
+		for _, m := range mods {
+			l.add("pod networking and the runtime need it", ops.Module{Name: m, Loaded: true})
+		}
+	}
+	settings := sysctls()
+	var drop strings.Builder
+	for _, s := range settings {
+		fmt.Fprintf(&drop, "%s = %s\n", s.Name, s.Value)
+	}
+	l.add("the settings hold after a reboot", text("/etc/sysctl.d/99-kubewright.conf", []byte(drop.String())))
+	for _, s := range settings {
+		l.add("packets of pods are forwarded and seen by the host's rules", s)
+	}
+}
+
+// hostsLines are the lines of the hosts block: every host of the inventory, in its order.
+func hostsLines(c *inventory.Cluster) []string {
+	var out []string
+	for _, h := range c.Spec.Hosts {
+		out = append(out, fmt.Sprintf("%s %s", h.Address, h.Name))
+	}
+	return out
+}
+
+// modules are the kernel modules that a node needs and that its kernel has as modules; what is built in needs nothing.
+func modules(in Input) []string {
+	want := []string{"overlay", "br_netfilter", "nf_conntrack", "vxlan"}
+	if mode, _ := ProxyMode(in.Cluster, in.Facts); mode == "ipvs" {
+		want = append(want, "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh")
+	}
+	var out []string
+	for _, m := range want {
+		if have := in.facts().Modules[m]; have == "available" || have == "loaded" {
+			out = append(out, m)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+func sysctls() []ops.Sysctl {
+	return []ops.Sysctl{
+		{Name: "net.bridge.bridge-nf-call-ip6tables", Value: "1"},
+		{Name: "net.bridge.bridge-nf-call-iptables", Value: "1"},
+		{Name: "net.ipv4.ip_forward", Value: "1"},
+	}
+}
+
+// openPorts are the ports that peers must reach on this host, by its roles.
+func openPorts(in Input) []string {
+	var out []string
+	if in.Host.Has(inventory.ControlPlane) {
+		out = append(out, "6443/tcp", "2379-2380/tcp")
+	}
+	if in.Host.Node() {
+		out = append(out, "10250/tcp", "8472/udp", "30000-32767/tcp", "30000-32767/udp")
+	}
+	if in.Host.Has(inventory.Registry) {
+		out = append(out, fmt.Sprintf("%d/tcp", in.Cluster.Spec.Registry.Port))
+	}
+	return out
+}
+
+func trustedSources(in Input) []string {
+	if !in.Host.Node() {
+		return nil
+	}
+	return []string{in.Cluster.Spec.Network.PodCIDR.String(), in.Cluster.Spec.Network.ServiceCIDR.String()}
+}

@@ -1,0 +1,110 @@
+package phases
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path"
+
+	"github.com/kubewright/kubewright/agent"
+	"github.com/kubewright/kubewright/bundle"
+	"github.com/kubewright/kubewright/engine"
+	"github.com/kubewright/kubewright/inventory"
+	"github.com/kubewright/kubewright/ops"
+)
+
+// ClusterTarget is the name of the target that is not a host: the cluster itself, through its API.
+const ClusterTarget = "cluster"
+
+// Input is all that steps are computed from.
+type Input struct {
+	Cluster *inventory.Cluster
+	Host    inventory.Host         // the zero Host for the cluster target
+	Facts   map[string]agent.Facts // what each host said of itself, by its name
+	Lock    bundle.Lock
+}
+
+// Inputs are the inputs of a cluster's hosts, in the inventory's order, and of the cluster target, which comes last.
+func Inputs(c *inventory.Cluster, facts map[string]agent.Facts, lock bundle.Lock) []engine.At[Input] {
+	var out []engine.At[Input]
+	for _, h := range c.Spec.Hosts {
+		out = append(out, engine.At[Input]{Name: h.Name, In: Input{Cluster: c, Host: h, Facts: facts, Lock: lock}})
+	}
+	return append(out, engine.At[Input]{Name: ClusterTarget, In: Input{Cluster: c, Facts: facts, Lock: lock}})
+}
+
+// The predicates that say where a phase runs.
+func onEvery(in Input) bool        { return in.Host.Name != "" }
+func onNodes(in Input) bool        { return in.Host.Node() }
+func onControlPlane(in Input) bool { return in.Host.Has(inventory.ControlPlane) }
+func onRegistry(in Input) bool     { return in.Host.Has(inventory.Registry) }
+func onCluster(in Input) bool      { return in.Host.Name == "" }
+func onWorkers(in Input) bool      { return in.Host.Node() && !in.Host.Has(inventory.ControlPlane) }
+
+// facts are the facts of the input's own host.
+func (in Input) facts() agent.Facts { return in.Facts[in.Host.Name] }
+
+// inContainer says whether any of the cluster's nodes is a system container, whose kernel settings belong to the machine below.
+func (in Input) inContainer() bool {
+	for _, h := range in.Cluster.Nodes() {
+		if in.Facts[h.Name].Container != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// list collects the steps of a phase, so that a phase reads as a list and its one error is handed over at the end.
+type list struct {
+	in    Input
+	steps []engine.Step
+	err   error
+}
+
+func (l *list) add(why string, all ...ops.Op) {
+	for _, op := range all {
+		l.steps = append(l.steps, engine.Step{Op: op, Why: why})
+	}
+}
+
+func (l *list) done() ([]engine.Step, error) { return l.steps, l.err }
+
+// text is a small file of ours, readable by all.
+func text(p string, content []byte) ops.File { return ops.File{Path: p, Content: content, Mode: 0o644} }
+
+// private is a file that only root reads.
+func private(p string, content []byte) ops.File {
+	return ops.File{Path: p, Content: content, Mode: 0o600}
+}
+
+// binary is a program from the bundle: fetched from the private registry by digest.
+func (l *list) binary(name, dir string) ops.File {
+	c, err := l.in.Lock.File(name)
+	if err != nil && l.err == nil {
+		l.err = err
+	}
+	return ops.File{
+		Path: path.Join(dir, name), Digest: c.Digest, Mode: 0o755,
+		From: "https://" + l.in.Cluster.Registry() + c.BlobPath(),
+		CA:   registryCA,
+	}
+}
+
+// image is the reference by digest of one of the bundle's images in the private registry.
+func (l *list) image(name string) string {
+	c, err := l.in.Lock.Image(name)
+	if err != nil && l.err == nil {
+		l.err = err
+	}
+	return c.Pinned(l.in.Cluster.Registry())
+}
+
+// digestOf sums up what a unit reads when it starts.
+func digestOf(parts ...[]byte) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:", len(p))
+		h.Write(p)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:32]
+}

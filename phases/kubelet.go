@@ -1,0 +1,108 @@
+package phases
+
+import (
+	"time"
+
+	"github.com/kubewright/kubewright/engine"
+	"github.com/kubewright/kubewright/inventory"
+	"github.com/kubewright/kubewright/ops"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kubeletv1 "k8s.io/kubelet/config/v1beta1"
+	"sigs.k8s.io/yaml"
+)
+
+var controlPlaneKubelet = engine.Phase[Input]{
+	Name:  "kubelet",
+	Short: "start the control plane",
+	Long:  "Starts the kubelet, which runs the control plane's static pods.",
+	On:    onControlPlane,
+	Steps: kubeletSteps,
+}
+
+var workerKubelet = engine.Phase[Input]{
+	Name:  "join",
+	Short: "join the node",
+	Long: "Starts the kubelet once the API answers. It has its certificate already and registers itself at the first try; all " +
+		"nodes join at once.",
+	On:    onWorkers,
+	After: []string{"api"},
+	Steps: kubeletSteps,
+}
+
+const kubeletConfigPath = "/var/lib/kubelet/config.yaml"
+
+func kubeletSteps(in Input) ([]engine.Step, error) {
+	l := list{in: in}
+	config, err := KubeletConfig(in)
+	if err != nil {
+		return nil, err
+	}
+	if !in.Host.Has(inventory.ControlPlane) {
+		l.add("static pods may be put here", ops.Dir{Path: manifests, Mode: 0o700, Owned: true})
+	}
+	l.add("how this kubelet behaves", private(kubeletConfigPath, config))
+	flags := []byte("KUBELET_KUBEADM_ARGS=\"--hostname-override=" + in.Host.Name + " --node-ip=" + in.Host.Address.String() + "\"\n")
+	l.add("the node's name and address are the inventory's", private("/var/lib/kubelet/kubeadm-flags.env", flags))
+	svc := service{
+		Name: "kubelet", Description: "kubelet: the Kubernetes node agent",
+		After: "containerd.service network-online.target", Wants: "containerd.service network-online.target",
+		Exec:            "/usr/local/bin/kubelet --kubeconfig=/etc/kubernetes/kubelet.conf --config=" + kubeletConfigPath + " $KUBELET_KUBEADM_ARGS",
+		EnvironmentFile: "-/var/lib/kubelet/kubeadm-flags.env",
+		Reads:           [][]byte{config, flags, []byte(l.binary("kubelet", "").Digest)},
+	}
+	l.add("the kubelet starts with the host", svc.file())
+	l.add("the node runs pods", svc.unit())
+	return l.done()
+}
+
+// KubeletConfig is one host's kubelet configuration. The cluster's kubelet-config ConfigMap is the same without what is
+// peculiar to a host.
+func KubeletConfig(in Input) ([]byte, error) {
+	return yaml.Marshal(kubeletConfig(in))
+}
+
+func kubeletConfig(in Input) *kubeletv1.KubeletConfiguration {
+	spec := in.Cluster.Spec
+	minute := metav1.Duration{Duration: time.Minute}
+	k := &kubeletv1.KubeletConfiguration{
+		TypeMeta:                 metav1.TypeMeta{APIVersion: "kubelet.config.k8s.io/v1beta1", Kind: "KubeletConfiguration"},
+		StaticPodPath:            manifests,
+		ContainerRuntimeEndpoint: criSocket,
+		ClusterDomain:            spec.Network.DNSDomain,
+		ClusterDNS:               []string{in.Cluster.ServiceIP(10).String()},
+		CgroupDriver:             "systemd",
+		RotateCertificates:       true,
+		TLSCertFile:              kubeletServerCert,
+		TLSPrivateKeyFile:        kubeletServerKey,
+		TLSMinVersion:            "VersionTLS12",
+		TLSCipherSuites:          tlsSuites,
+		Authentication: kubeletv1.KubeletAuthentication{
+			Anonymous: kubeletv1.KubeletAnonymousAuthentication{Enabled: new(false)},
+			Webhook:   kubeletv1.KubeletWebhookAuthentication{Enabled: new(true)},
+			X509:      kubeletv1.KubeletX509Authentication{ClientCAFile: caCert(KubernetesCA)},
+		},
+		Authorization:                  kubeletv1.KubeletAuthorization{Mode: kubeletv1.KubeletAuthorizationModeWebhook},
+		HealthzBindAddress:             "127.0.0.1",
+		HealthzPort:                    new(int32(10248)),
+		ReadOnlyPort:                   0,
+		SeccompDefault:                 new(true),
+		PodPidsLimit:                   new(int64(4096)),
+		MaxPods:                        int32(spec.Kubelet.MaxPods),
+		EventRecordQPS:                 new(int32(50)),
+		StreamingConnectionIdleTimeout: metav1.Duration{Duration: 4 * time.Hour},
+		SerializeImagePulls:            new(false),
+		MaxParallelImagePulls:          new(int32(4)),
+		EvictionHard:                   spec.Kubelet.EvictionHard,
+		FailCgroupV1:                   spec.Kubelet.FailCgroupV1,
+		// What the node says of itself reaches the API soon enough while it is young; later the lease is what counts.
+		NodeStatusReportFrequency: minute,
+	}
+	if in.Host.Has(inventory.ControlPlane) && !in.Host.Has(inventory.Worker) {
+		k.RegisterWithTaints = []corev1.Taint{{Key: controlPlaneLabel, Effect: corev1.TaintEffectNoSchedule}}
+	}
+	if len(in.facts().Nameservers) == 0 {
+		k.ResolverConfig = new("") // without name servers there is nothing for pods to inherit
+	}
+	return k
+}

@@ -1,0 +1,180 @@
+package phases
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/coreos/go-systemd/v22/unit"
+	"github.com/kubewright/kubewright/engine"
+	"github.com/kubewright/kubewright/inventory"
+	"github.com/kubewright/kubewright/ops"
+	"github.com/pelletier/go-toml/v2"
+	"sigs.k8s.io/yaml"
+)
+
+var cniPlugins = []string{"bandwidth", "bridge", "firewall", "flannel", "host-local", "loopback", "portmap", "tuning"}
+
+var binaries = engine.Phase[Input]{
+	Name:  "binaries",
+	Short: "fetch the node's programs",
+	Long:  "Fetches the container runtime, the CNI plugins and the kubelet from the private registry and checks each against its digest in the lock.",
+	On:    onNodes,
+	After: []string{"registry"},
+	Steps: func(in Input) ([]engine.Step, error) {
+		l := list{in: in}
+		l.add("hosts verify whom they fetch from", trust(in, registryCAName, registryCA))
+		for _, name := range []string{"containerd", "containerd-shim-runc-v2", "ctr", "crictl"} {
+			l.add("the container runtime", l.binary(name, "/usr/local/bin"))
+		}
+		l.add("starts the containers", l.binary("runc", "/usr/local/sbin"))
+		l.add("pod networking", ops.Dir{Path: "/opt/cni", Mode: 0o755, Owned: true})
+		for _, name := range cniPlugins {
+			l.add("pod networking", l.binary(name, "/opt/cni/bin"))
+		}
+		l.add("runs the node's pods", l.binary("kubelet", "/usr/local/bin"))
+		if in.Host.Has(inventory.ControlPlane) {
+			l.add("for whoever works on this host", l.binary("kubectl", "/usr/local/bin"))
+		}
+		return l.done()
+	},
+}
+
+var containerd = engine.Phase[Input]{
+	Name:  "containerd",
+	Short: "start the container runtime",
+	Long: "Configures containerd with systemd cgroups, the pause image by digest and trust in the private registry, places the " +
+		"CNI configuration so that the node is ready the moment it registers, and starts it.",
+	On:    onNodes,
+	Steps: containerdSteps,
+}
+
+func containerdSteps(in Input) ([]engine.Step, error) {
+	l := list{in: in}
+	l.add("what grows here while the cluster runs goes away with reset", claim())
+	for _, d := range []string{"/var/lib/containerd", "/var/lib/cni"} {
+		l.add("the runtime's own state", ops.Dir{Path: d, Mode: 0o711, Owned: true})
+	}
+	l.add("the runtime's sockets and mounts", ops.Dir{Path: "/run/containerd", Mode: 0o711, Owned: true})
+	l.add("pod networking", ops.Dir{Path: "/etc/cni/net.d", Mode: 0o755, Owned: true})
+	l.add("read as soon as the runtime starts: a node with it is ready when it registers",
+		text("/etc/cni/net.d/10-flannel.conflist", cniConfig()))
+
+	config, err := toml.Marshal(containerdConfig(in, l.image("pause")))
+	if err != nil {
+		return nil, err
+	}
+	l.add("systemd cgroups, as the kubelet's; the pause image from the lock", text("/etc/containerd/config.toml", config))
+	hosts, err := toml.Marshal(registryHosts(in.Cluster.Registry()))
+	if err != nil {
+		return nil, err
+	}
+	l.add("images come from the private registry, verified by its authority",
+		text("/etc/containerd/certs.d/"+in.Cluster.Registry()+"/hosts.toml", hosts))
+	crictl, err := yaml.Marshal(map[string]any{"runtime-endpoint": criSocket, "image-endpoint": criSocket})
+	if err != nil {
+		return nil, err
+	}
+	l.add("crictl finds the runtime", text("/etc/crictl.yaml", crictl))
+
+	svc := service{
+		Name: "containerd", Description: "containerd container runtime", Type: "notify",
+		After: "network.target dbus.service", Exec: "/usr/local/bin/containerd",
+		Reads: [][]byte{config, []byte(l.binary("containerd", "").Digest), []byte(l.binary("runc", "").Digest)},
+		More: []*unit.UnitOption{
+			unit.NewUnitOption("Service", "Delegate", "yes"),
+			unit.NewUnitOption("Service", "KillMode", "process"), // pods outlive a restart of the runtime
+			unit.NewUnitOption("Service", "TasksMax", "infinity"),
+			unit.NewUnitOption("Service", "LimitNOFILE", "infinity"),
+		},
+	}
+	l.add("the runtime starts with the host", svc.file())
+	wish := svc.unit()
+	wish.KillAll = true
+	l.add("pods run in it", wish)
+	return l.done()
+}
+
+const criSocket = "unix:///run/containerd/containerd.sock"
+
+// claim names what a node's components make on the host without being told.
+func claim() ops.Claim {
+	return ops.Claim{
+		Links:  []string{"cni0", "flannel.1", "kube-ipvs0"},
+		Tables: []string{"ip kube-proxy", "ip6 kube-proxy", "ip flannel-ipv4", "ip6 flannel-ipv6", "inet cni_hostport", "ip cni_hostport", "ip6 cni_hostport"},
+		Chains: []string{"KUBE-", "FLANNEL-", "CNI-"},
+		Slices: []string{"kubepods.slice"},
+		Mounts: []string{"/var/lib/kubelet", "/run/containerd", "/run/netns"},
+		Held:   true,
+	}
+}
+
+// cniConfig delegates to the bridge plugin with the subnet that flannel writes; flannel's own plugin wants cniVersion 0.3.1.
+func cniConfig() []byte {
+	out, err := json.MarshalIndent(map[string]any{
+		"name": "cbr0", "cniVersion": "0.3.1",
+		"plugins": []any{
+			map[string]any{"type": "flannel", "delegate": map[string]any{"hairpinMode": true, "isDefaultGateway": true}},
+			map[string]any{"type": "portmap", "capabilities": map[string]any{"portMappings": true}},
+		},
+	}, "", "  ")
+	if err != nil {
+		panic(err) // constants encode
+	}
+	return append(out, '\n')
+}
+
+type table = map[string]any
+
+// containerdConfig is version 3 of containerd's configuration (containerd 2.x, docs/cri/config.md).
+func containerdConfig(in Input, pause string) table {
+	return table{
+		"version": 3,
+		"root":    "/var/lib/containerd",
+		"state":   "/run/containerd",
+		"plugins": table{
+			"io.containerd.cri.v1.images": table{
+				"snapshotter":   "overlayfs",
+				"pinned_images": table{"sandbox": pause},
+				"registry":      table{"config_path": "/etc/containerd/certs.d"},
+			},
+			"io.containerd.cri.v1.runtime": table{
+				"restrict_oom_score_adj": in.Cluster.Spec.Containerd.RestrictOOMScoreAdj,
+				"cni":                    table{"bin_dirs": []string{"/opt/cni/bin"}, "conf_dir": "/etc/cni/net.d"},
+				"containerd": table{
+					"default_runtime_name": "runc",
+					"runtimes": table{"runc": table{
+						"runtime_type": "io.containerd.runc.v2",
+						"options":      table{"BinaryName": "/usr/local/sbin/runc", "SystemdCgroup": true},
+					}},
+				},
+			},
+		},
+	}
+}
+
+// registryHosts is containerd's hosts.toml: the registry and the authority that its certificate must come from.
+func registryHosts(registry string) table {
+	url := fmt.Sprintf("https://%s", registry)
+	return table{
+		"server": url,
+		"host":   table{url: table{"capabilities": []string{"pull", "resolve"}, "ca": registryCA}},
+	}
+}
+
+var images = engine.Phase[Input]{
+	Name:  "images",
+	Short: "pull the images the host will run",
+	Long:  "Pulls, by digest and from the private registry, what this host will run, while other hosts do other work.",
+	On:    onNodes,
+	Steps: func(in Input) ([]engine.Step, error) {
+		l := list{in: in}
+		names := []string{"pause"}
+		if in.Host.Has(inventory.ControlPlane) {
+			names = append(names, "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+		}
+		for _, name := range append(names, "kube-proxy", "flannel", "coredns") {
+			l.add("its pods start without waiting for the registry", ops.Image{Ref: l.image(name), Present: true})
+		}
+		return l.done()
+	},
+}

@@ -1,0 +1,26 @@
+// Package phases declares what is done to bring up a cluster: which steps, on which hosts, after what. Each phase is a value; its
+// steps are a pure function of the inventory, the bundle's lock and the hosts' facts. This file is the table of contents.
+package phases
+
+import "github.com/kubewright/kubewright/engine"
+
+// Up is everything between bare hosts and a ready cluster, in order. The phases of one host follow one another; between
+// hosts only After holds.
+func Up() []engine.Phase[Input] {
+	return []engine.Phase[Input]{
+		hostBasics,
+		authorities,
+		registry,
+		binaries,
+		containerd,
+		controlPlaneCerts,
+		nodeCerts,
+		controlPlaneManifests,
+		images,
+		controlPlaneKubelet,
+		controllerManager,
+		clusterObjects,
+		workerKubelet,
+		clusterReady,
+	}
+}

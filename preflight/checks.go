@@ -1,0 +1,77 @@
+package preflight
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/kubewright/kubewright/agent"
+	"github.com/kubewright/kubewright/inventory"
+)
+
+// kubeadm's minimum for a control-plane host (kubeadm: ControlPlaneNumCPU, ControlPlaneMem).
+const (
+	minCPUs   = 2
+	minMemory = 1700 << 20
+)
+
+var checks = []check{
+	{"systemd", every, func(_ *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
+		return Finding{Fatal: true, Found: "process 1 is " + f.Init, Need: "systemd", Remedy: "use a host that systemd runs"}, f.Init != "systemd"
+	}},
+	{"root", every, func(_ *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
+		return Finding{Fatal: true, Found: fmt.Sprintf("the agent runs as user %d", f.UID), Need: "root", Remedy: "log in as root or give the login sudo"}, f.UID != 0
+	}},
+	{"cluster", every, func(c *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
+		other := f.Cluster != "" && f.Cluster != c.Metadata.Name
+		return Finding{Fatal: true, Found: "it belongs to cluster " + f.Cluster, Need: c.Metadata.Name, Remedy: "reset it with that cluster's inventory first"}, other
+	}},
+	{"remains", node, func(_ *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
+		return Finding{Fatal: true, Found: "there are remains of another installation: " + strings.Join(f.Remains, ", "), Need: "none", Remedy: "remove them with the tool that made them"}, len(f.Remains) > 0
+	}},
+	{"cpus", controls, func(_ *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
+		return Finding{Fatal: true, Found: fmt.Sprintf("%d CPUs", f.CPUs), Need: fmt.Sprintf("at least %d", minCPUs), Remedy: "give the host more"}, f.CPUs < minCPUs
+	}},
+	{"memory", controls, func(_ *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
+		return Finding{Fatal: true, Found: fmt.Sprintf("%d MiB of memory", f.Memory>>20), Need: fmt.Sprintf("at least %d MiB", minMemory>>20), Remedy: "give the host more"}, f.Memory < minMemory
+	}},
+	{"cgroup", node, func(c *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
+		tolerated := c.Spec.Kubelet.FailCgroupV1 != nil && !*c.Spec.Kubelet.FailCgroupV1
+		return Finding{
+			Fatal: true, Found: "cgroup v1, on which the kubelet does not start", Need: "cgroup v2",
+			Remedy: "boot the host with systemd.unified_cgroup_hierarchy=1, or set spec.kubelet.failCgroupV1: false while it lasts",
+		}, f.Cgroup == 1 && !tolerated
+	}},
+	{"address", every, func(_ *inventory.Cluster, h inventory.Host, f agent.Facts) (Finding, bool) {
+		for _, i := range f.Interfaces {
+			for _, a := range i.Addresses {
+				if strings.HasPrefix(a, h.Address.String()+"/") || a == h.Address.String() {
+					return Finding{}, false
+				}
+			}
+		}
+		return Finding{
+			Fatal: true, Found: "no interface has the address " + h.Address.String(), Need: "the address at which its peers reach it",
+			Remedy: "correct the host's address in the inventory (spec.hosts[].ssh.address is for where sshd answers)",
+		}, true
+	}},
+}
+
+// duplicates finds hosts that are copies of one another: the API and the network tell nodes apart by these.
+func duplicates(c *inventory.Cluster, facts map[string]agent.Facts) Findings {
+	var out Findings
+	seen := map[string]string{}
+	for _, h := range c.Nodes() {
+		id := facts[h.Name].MachineID
+		if id == "" {
+			continue
+		}
+		if other, twice := seen[id]; twice {
+			out = append(out, Finding{
+				Check: "machine-id", Host: h.Name, Fatal: true, Found: "the same machine-id as " + other + ": " + id, Need: "one of its own",
+				Remedy: "remove /etc/machine-id on one of them and run systemd-machine-id-setup",
+			})
+		}
+		seen[id] = h.Name
+	}
+	return out
+}
