@@ -1,0 +1,91 @@
+# make build | check | lab | lab-down | e2e | test | bench-up
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+export CGO_ENABLED = 0
+export GOTOOLCHAIN = local
+
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+STATICCHECK := v0.7.0
+TOOLS       := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubewright/tools
+AGENTS      := $(foreach arch,amd64 arm64,cmd/kubewright/agents/kubewright-agent-linux-$(arch).gz)
+SOURCES     := go.mod go.sum $(shell find agent ops pki cmd/kubewright-agent -name '*.go' -not -name '*_test.go')
+
+# What the lab and the bundle need on a Debian machine, as program:package.
+PACKAGES := mmdebstrap systemd-container iproute2 libseccomp-dev gcc libc6-dev fakeroot
+
+.PHONY: help
+help:
+	@echo "make build     bin/kubewright with the agents in it"
+	echo "make check     gofmt, vet, staticcheck and the tests that need no root and no network"
+	echo "make lab       real hosts on this machine: master, two nodes, a registry"
+	echo "make lab-down  take them away"
+	echo "make e2e       the program against real hosts (makes and takes away a lab)"
+	echo "make test      check and e2e"
+	echo "make bench-up  kubewright beside a scripted kubeadm on the same hosts"
+
+.PHONY: build
+build: bin/kubewright
+
+bin/kubewright: $(AGENTS) $(shell find . -name '*.go' -not -name '*_test.go' -not -path './.lab/*') $(shell find templates lab bundle inventory -type f -not -name '*.go') go.mod go.sum
+	mkdir -p bin
+	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $@ ./cmd/kubewright
+
+# The agents are the same bytes for the same sources: hosts know them by their hash.
+cmd/kubewright/agents/kubewright-agent-linux-%.gz: $(SOURCES)
+	GOOS=linux GOARCH=$* go build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o bin/kubewright-agent-linux-$* ./cmd/kubewright-agent
+	gzip -9 -n -c bin/kubewright-agent-linux-$* > $@
+
+$(TOOLS)/staticcheck-$(STATICCHECK):
+	mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS)/new go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK)
+	mv $(TOOLS)/new/staticcheck $@
+
+.PHONY: check
+check: $(AGENTS) $(TOOLS)/staticcheck-$(STATICCHECK)
+	unformatted=$$(gofmt -l $$(git ls-files -c -o --exclude-standard '*.go'))
+	if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
+	go vet ./...
+	$(TOOLS)/staticcheck-$(STATICCHECK) ./...
+	CGO_ENABLED=1 go test -race ./...
+
+.PHONY: deps
+deps:
+	missing=""
+	for p in $(PACKAGES); do
+	  dpkg-query -W -f '$${Status}' "$$p" 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"
+	done
+	if [ -n "$$missing" ]; then
+	  apt-get update -qq
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+	fi
+
+.PHONY: bundle
+bundle: build deps
+	bin/kubewright bundle build
+
+.PHONY: lab
+lab: bundle
+	bin/kubewright lab up
+
+.PHONY: lab-down
+lab-down: build
+	bin/kubewright lab down
+
+.PHONY: e2e
+e2e: bundle
+	KUBEWRIGHT_E2E=$(CURDIR)/bin/kubewright go test -count=1 -timeout 40m -v ./e2e/
+
+.PHONY: test
+test: check e2e
+
+.PHONY: bench-up
+bench-up: bundle
+	go run ./e2e/benchup -kubewright bin/kubewright
+
+.PHONY: clean
+clean:
+	rm -rf -- bin cmd/kubewright/agents/*.gz

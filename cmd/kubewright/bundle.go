@@ -1,0 +1,153 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/kubewright/kubewright/bundle"
+	"github.com/kubewright/kubewright/inventory"
+	"github.com/kubewright/kubewright/lab/source"
+	"github.com/spf13/cobra"
+)
+
+// cacheDir is kubewright's folder in the user's cache folder.
+func cacheDir() (string, error) {
+	dir, err := os.UserCacheDir()
+	return filepath.Join(dir, "kubewright"), err
+}
+
+// openBundle opens the named bundle, or the one that bundle build made last.
+func openBundle(dir string) (*bundle.Bundle, error) {
+	if dir == "" {
+		cache, err := cacheDir()
+		if err != nil {
+			return nil, err
+		}
+		dir = filepath.Join(cache, "bundle")
+	}
+	b, err := bundle.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, usageError{fmt.Errorf("there is no bundle in %s; make one with kubewright bundle build, or name one with --bundle", dir)}
+	}
+	return b, err
+}
+
+func bundleCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "bundle", Short: "All host binaries and images of a cluster, with their lock"}
+	var out string
+	build := &cobra.Command{
+		Use: "build", Short: "Build the bundle from Go modules and Debian packages", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cache, err := cacheDir()
+			if err != nil {
+				return err
+			}
+			dir, err := source.Build(cmd.Context(), source.Options{CacheDir: cache, Out: out, Log: func(s string) { fmt.Fprintln(cmd.ErrOrStderr(), s) }})
+			if err != nil {
+				return err
+			}
+			if out == "" {
+				if err := pointTo(filepath.Join(cache, "bundle"), dir); err != nil {
+					return err
+				}
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), dir)
+			return nil
+		},
+	}
+	build.Flags().StringVar(&out, "out", "", "where to put it (default: the user's cache folder)")
+
+	var dir string
+	inspect := &cobra.Command{
+		Use: "inspect", Short: "Print the lock, and check every digest", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			b, err := openBundle(dir)
+			if err != nil {
+				return err
+			}
+			if err := b.Verify(cmd.Context()); err != nil {
+				return err
+			}
+			return b.Lock.Table(cmd.OutOrStdout())
+		},
+	}
+	inspect.Flags().StringVar(&dir, "bundle", "", "the bundle's folder (default: the last one built)")
+
+	var flags clusterFlags
+	push := &cobra.Command{
+		Use: "push", Short: "Fill the cluster's registry from the bundle", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, b, err := flags.load()
+			if err != nil {
+				return err
+			}
+			f, err := connect(cmd.Context(), c, b, nil)
+			if err != nil {
+				return err
+			}
+			defer f.close()
+			m, err := f.member(c.With(inventory.Registry)[0].Name)
+			if err != nil {
+				return err
+			}
+			transport, err := f.registryTransport(cmd.Context(), m)
+			if err != nil {
+				return err
+			}
+			return bundle.Push(cmd.Context(), b, bundle.Registry{Address: c.Registry(), Transport: transport}, nil, func(p bundle.Pushed) {
+				if p.Done {
+					word := "pushed"
+					if p.Skipped {
+						word = "there"
+					}
+					fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", word, p.Component.Tagged(c.Registry()))
+				}
+			})
+		},
+	}
+	flags.add(push)
+	cmd.AddCommand(build, inspect, push)
+	return cmd
+}
+
+// pointTo makes link a symbolic link to dir, atomically.
+func pointTo(link, dir string) error {
+	if now, err := os.Readlink(link); err == nil && now == dir {
+		return nil
+	}
+	tmp := fmt.Sprintf("%s.%d", link, os.Getpid())
+	if err := os.Symlink(dir, tmp); err != nil {
+		return err
+	}
+	return os.Rename(tmp, link)
+}
+
+// extract puts a program of the bundle at path, unless it is there already.
+func extract(b *bundle.Bundle, name, path string) error {
+	c, err := b.Lock.File(name)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(path); err == nil && info.Size() == c.Size {
+		return nil
+	}
+	r, err := b.Blob(c.Digest)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+name+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = io.Copy(tmp, r)
+	if err = errors.Join(err, tmp.Chmod(0o755), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}

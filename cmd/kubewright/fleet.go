@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/kubewright/kubewright/addons"
+	"github.com/kubewright/kubewright/agent"
+	"github.com/kubewright/kubewright/bundle"
+	"github.com/kubewright/kubewright/engine"
+	"github.com/kubewright/kubewright/host"
+	"github.com/kubewright/kubewright/inventory"
+	"github.com/kubewright/kubewright/ops"
+	"github.com/kubewright/kubewright/phases"
+	"github.com/kubewright/kubewright/pki"
+	"k8s.io/client-go/rest"
+)
+
+// fleet is the connections to a cluster's hosts and what goes over them. It is what the phases' questions are answered with.
+type fleet struct {
+	cluster *inventory.Cluster
+	bundle  *bundle.Bundle // nil where nothing is sent
+	hosts   map[string]*member
+	answers *phases.Answers // set before anything is applied
+}
+
+// member is one host of the fleet.
+type member struct {
+	*agent.Session
+	conn *host.Conn
+	name string
+}
+
+// Name makes a member an engine.Target.
+func (m *member) Name() string { return m.name }
+
+// How many handshakes and uploads go on at once. sshd drops unauthenticated connections beyond ten a host; the workstation's
+// processor is what bounds the rest.
+const (
+	maxHandshakes = 32
+	maxUploads    = 8
+)
+
+// connect reaches every host at the same time. With a holder it also takes every host's lock. All failures are told together; on
+// failure nothing stays open.
+func connect(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle, holder *agent.Holder) (*fleet, error) {
+	f, err := connectSome(ctx, c, b, holder)
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// connectSome is connect for those who make do with the hosts that can be reached.
+func connectSome(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle, holder *agent.Holder) (*fleet, error) {
+	f := &fleet{cluster: c, bundle: b, hosts: map[string]*member{}}
+	bin, err := agentBinary()
+	if err != nil {
+		return f, err
+	}
+	limits := host.NewLimits(maxHandshakes, maxUploads)
+	errs := make([]error, len(c.Spec.Hosts))
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for i, h := range c.Spec.Hosts {
+		wg.Go(func() {
+			m, err := f.reach(ctx, h, bin, limits, holder)
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			mu.Lock()
+			f.hosts[h.Name] = m
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	return f, errors.Join(errs...)
+}
+
+func (f *fleet) reach(ctx context.Context, h inventory.Host, bin host.AgentBinary, limits *host.Limits, holder *agent.Holder) (*member, error) {
+	conn, err := host.Dial(ctx, address(h), host.WithLimits(limits))
+	if err != nil {
+		return nil, err
+	}
+	s, err := conn.Agent(ctx, bin, func(ctx context.Context, q ops.Question) ([]byte, error) {
+		if f.answers == nil {
+			return nil, errors.New("nothing is being applied")
+		}
+		return f.answers.Answer(ctx, h.Name, q)
+	})
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	m := &member{Session: s, conn: conn, name: h.Name}
+	if holder != nil {
+		if err := s.Lock(ctx, *holder); err != nil {
+			m.close()
+			return nil, fmt.Errorf("%s: %w", h.Name, err)
+		}
+	}
+	return m, nil
+}
+
+func (m *member) close() {
+	m.Session.Close()
+	m.conn.Close()
+}
+
+func (f *fleet) close() {
+	var wg sync.WaitGroup
+	for _, m := range f.hosts {
+		wg.Go(m.close)
+	}
+	wg.Wait()
+}
+
+func address(h inventory.Host) host.Address {
+	return host.Address{
+		Name: h.Name, Addr: h.SSH.Address, Port: h.SSH.Port, User: h.SSH.User,
+		KeyFile: h.SSH.KeyFile, KnownHostsFile: h.SSH.KnownHostsFile, HostKeys: h.SSH.HostKeys,
+	}
+}
+
+// newHolder says who we are to whoever finds the hosts locked.
+func newHolder(c *inventory.Cluster) *agent.Holder {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	station, _ := os.Hostname()
+	now := time.Now().UTC()
+	return &agent.Holder{
+		User: name, Workstation: station, PID: os.Getpid(), Since: now, Cluster: c.Metadata.Name,
+		Run: fmt.Sprintf("%s-%d", now.Format("20060102-150405"), os.Getpid()),
+	}
+}
+
+// facts are what the hosts said of themselves.
+func (f *fleet) facts() map[string]agent.Facts {
+	out := map[string]agent.Facts{}
+	for name, m := range f.hosts {
+		out[name] = m.Facts()
+	}
+	return out
+}
+
+// targets are the hosts and the cluster itself.
+func (f *fleet) targets() []engine.Target {
+	var out []engine.Target
+	for _, h := range f.cluster.Spec.Hosts {
+		if m := f.hosts[h.Name]; m != nil {
+			out = append(out, m)
+		}
+	}
+	return append(out, addons.NewAPI(phases.ClusterTarget, f.rest))
+}
+
+// member finds a connected host.
+func (f *fleet) member(name string) (*member, error) {
+	if m := f.hosts[name]; m != nil {
+		return m, nil
+	}
+	return nil, fmt.Errorf("%s is not connected", name)
+}
+
+// Sign implements phases.Reach.
+func (f *fleet) Sign(ctx context.Context, host, authority string, csr []byte, r pki.Request) ([]byte, error) {
+	m, err := f.member(host)
+	if err != nil {
+		return nil, err
+	}
+	return m.Session.Sign(ctx, authority, csr, r)
+}
+
+// Authority implements phases.Reach.
+func (f *fleet) Authority(ctx context.Context, host, authority string) ([]byte, error) {
+	m, err := f.member(host)
+	if err != nil {
+		return nil, err
+	}
+	return m.ReadCA(ctx, authority)
+}
+
+// Send implements phases.Reach.
+func (f *fleet) Send(ctx context.Context, host, digest string) error {
+	m, err := f.member(host)
+	if err != nil {
+		return err
+	}
+	var size int64
+	for _, c := range f.bundle.Lock.Components {
+		if c.Digest == digest {
+			size = c.Size
+		}
+	}
+	r, err := f.bundle.Blob(digest)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return m.conn.Upload(ctx, agent.StateDir+"/blobs/"+strings.TrimPrefix(digest, "sha256:"), size, r, 0o600)
+}
+
+// Push implements phases.Reach.
+func (f *fleet) Push(ctx context.Context, host, component string) error {
+	m, err := f.member(host)
+	if err != nil {
+		return err
+	}
+	transport, err := f.registryTransport(ctx, m)
+	if err != nil {
+		return err
+	}
+	defer transport.CloseIdleConnections()
+	return bundle.Push(ctx, f.bundle, bundle.Registry{Address: f.cluster.Registry(), Transport: transport}, []string{component}, nil)
+}
+
+// registryTransport reaches the registry from the registry host itself, and believes only the registry's own authority.
+func (f *fleet) registryTransport(ctx context.Context, m *member) (*http.Transport, error) {
+	pem, err := m.ReadCA(ctx, "registry")
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s: the registry's authority is not a certificate", m.name)
+	}
+	return &http.Transport{
+		DialContext:     func(ctx context.Context, _, addr string) (net.Conn, error) { return m.conn.DialTCP(ctx, addr) },
+		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}, nil
+}
+
+// rest is how the cluster's API is reached: from its authority's host, with a key that lives in this process's memory and a
+// certificate that lives for a day.
+func (f *fleet) rest(ctx context.Context) (*rest.Config, error) {
+	holder, ok := phases.AuthorityHost(f.cluster, phases.KubernetesCA)
+	m := f.hosts[holder.Name]
+	if !ok || m == nil {
+		return nil, addons.ErrNoCluster
+	}
+	ca, err := m.ReadCA(ctx, phases.KubernetesCA)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", addons.ErrNoCluster, err)
+	}
+	cert, key, err := f.credential(ctx, m, pki.Request{
+		CommonName: "kubewright", Organization: []string{"system:masters"}, Usages: []pki.Usage{pki.ClientAuth}, Days: 1,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &rest.Config{
+		Host:            "https://" + f.cluster.Endpoint(),
+		TLSClientConfig: rest.TLSClientConfig{CAData: ca, CertData: cert, KeyData: key},
+		Dial:            func(ctx context.Context, _, addr string) (net.Conn, error) { return m.conn.DialTCP(ctx, addr) },
+	}, nil
+}
+
+// credential makes a key here and has the cluster's authority sign for it.
+func (f *fleet) credential(ctx context.Context, holder *member, r pki.Request) (cert, key []byte, err error) {
+	if key, err = pki.NewKey(); err != nil {
+		return nil, nil, err
+	}
+	csr, err := pki.NewCSR(key, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	cert, err = holder.Session.Sign(ctx, phases.KubernetesCA, csr, r)
+	return cert, key, err
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/kubewright/kubewright/phases"
+	"github.com/kubewright/kubewright/pki"
+	"github.com/spf13/cobra"
+)
+
+// adminRequest is the everyday credential: its power comes from a role binding, which can be taken away (kubeadm's admin.conf).
+var adminRequest = pki.Request{
+	CommonName: "kubernetes-admin", Organization: []string{"kubeadm:cluster-admins"}, Usages: []pki.Usage{pki.ClientAuth}, Days: 365,
+}
+
+// writeKubeconfig makes sure that the file opens the cluster, and says whether it had to write it.
+func (f *fleet) writeKubeconfig(ctx context.Context, path string) (bool, error) {
+	holder, _ := phases.AuthorityHost(f.cluster, phases.KubernetesCA)
+	m, err := f.member(holder.Name)
+	if err != nil {
+		return false, err
+	}
+	ca := []byte(m.Facts().Authorities[phases.KubernetesCA])
+	if len(ca) == 0 {
+		if ca, err = m.ReadCA(ctx, phases.KubernetesCA); err != nil {
+			return false, err
+		}
+	}
+	server := "https://" + f.cluster.Endpoint()
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if k, err := pki.DecodeKubeconfig(old); err == nil {
+		if k.Cluster != f.cluster.Metadata.Name {
+			return false, coded{exitRefused, fmt.Errorf("%s opens another cluster, %s; name another file with --kubeconfig", path, k.Cluster)}
+		}
+		if k.Server == server && pki.Stale(k.ClientCert, k.ClientKey, ca, adminRequest, time.Now()) == "" {
+			return false, nil
+		}
+	} else if len(old) > 0 {
+		return false, coded{exitRefused, fmt.Errorf("%s is not a kubeconfig of kubewright's; name another file with --kubeconfig", path)}
+	}
+	cert, key, err := f.credential(ctx, m, adminRequest)
+	if err != nil {
+		return false, err
+	}
+	content, err := pki.Kubeconfig{
+		Cluster: f.cluster.Metadata.Name, Server: server, User: adminRequest.CommonName, CA: ca, ClientCert: cert, ClientKey: key,
+	}.Encode()
+	if err != nil {
+		return false, err
+	}
+	return true, writePrivate(path, content)
+}
+
+// writePrivate replaces a file as a whole; at no time can others read it.
+func writePrivate(path string, content []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".kubeconfig-*") // made with mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(content)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}
+
+func kubeconfigCommand() *cobra.Command {
+	var flags clusterFlags
+	var path string
+	cmd := &cobra.Command{
+		Use: "kubeconfig", Short: "Write the kubeconfig of a running cluster", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, b, err := flags.load()
+			if err != nil {
+				return err
+			}
+			f, err := connect(cmd.Context(), c, b, nil)
+			if err != nil {
+				return err
+			}
+			defer f.close()
+			path := kubeconfigPath(path, flags.file)
+			if _, err := f.writeKubeconfig(cmd.Context(), path); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), path)
+			return nil
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().StringVar(&path, "kubeconfig", "", "where to write it (default: kubeconfig beside the inventory)")
+	return cmd
+}

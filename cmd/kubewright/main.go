@@ -1,0 +1,160 @@
+// Command kubewright turns bare Linux hosts into a Kubernetes cluster over SSH.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/kubewright/kubewright/agent"
+	"github.com/kubewright/kubewright/engine"
+	"github.com/kubewright/kubewright/host"
+	"github.com/kubewright/kubewright/inventory"
+	"github.com/kubewright/kubewright/report"
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build.
+var version = "dev"
+
+// The exit codes. They are documented in docs/cli.md and never renumbered.
+const (
+	exitBug       = 1   // unexpected
+	exitUsage     = 2   // usage, or an invalid inventory
+	exitPreflight = 3   // a host cannot be what it should
+	exitConnect   = 4   // connection, login or host key
+	exitStep      = 5   // a step failed; the run can be continued
+	exitLocked    = 6   // another run holds the lock
+	exitConflict  = 7   // the host belongs to another cluster
+	exitRefused   = 8   // refused for safety
+	exitChanges   = 20  // plan --exit-code: there is something to do
+	exitStopped   = 130 // interrupted
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	err := root().ExecuteContext(ctx)
+	os.Exit(finish(err))
+}
+
+func root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "kubewright",
+		Short: "Turn bare Linux hosts into a Kubernetes cluster over SSH",
+		Long: "kubewright reads one inventory file and, over SSH alone, turns bare Linux hosts into a Kubernetes cluster.\n" +
+			"It shows every change before it makes it, continues after any crash, and takes the cluster off the hosts again.",
+		SilenceUsage: true, SilenceErrors: true, Version: version,
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.AddCommand(initCommand(), configCommand(), trustCommand(), planCommand(), upCommand(), statusCommand(), resetCommand(),
+		kubeconfigCommand(), phaseCommand(), bundleCommand(), labCommand(), versionCommand())
+	return cmd
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// coded is an error whose exit code is known where it is made.
+type coded struct {
+	code int
+	error
+}
+
+func (e coded) Unwrap() error { return e.error }
+
+// finish tells what went wrong and says which exit code that is. Of several failures the most telling one decides.
+func finish(err error) int {
+	if err == nil {
+		return 0
+	}
+	var status *exec.ExitError
+	if errors.As(err, &status) {
+		return status.ExitCode() // a command that was run on the user's behalf has spoken for itself
+	}
+	var remote *ssh.ExitError
+	if errors.As(err, &remote) {
+		return remote.ExitStatus()
+	}
+	code := exitCode(err)
+	if code == exitChanges {
+		return code
+	}
+	var problems inventory.Problems
+	if errors.As(err, &problems) {
+		fmt.Fprintln(os.Stderr, problems.Error())
+		return code
+	}
+	for _, e := range flatten(err) {
+		fmt.Fprintf(os.Stderr, "error: %s\n", report.Escape(e.Error()))
+		if remedy := remedyOf(e); remedy != "" {
+			fmt.Fprintf(os.Stderr, "  what to do: %s\n", report.Escape(remedy))
+		}
+	}
+	return code
+}
+
+func exitCode(err error) int {
+	var (
+		known    coded
+		usage    usageError
+		problems inventory.Problems
+		locked   *agent.LockedError
+		unreach  *host.Error
+		step     *engine.StepError
+	)
+	switch {
+	case errors.As(err, &known):
+		return known.code
+	case errors.As(err, &usage), errors.As(err, &problems):
+		return exitUsage
+	case errors.As(err, &locked):
+		return exitLocked
+	case errors.Is(err, context.Canceled):
+		return exitStopped
+	case errors.As(err, &step):
+		return exitStep
+	case errors.As(err, &unreach):
+		return exitConnect
+	}
+	return exitBug
+}
+
+// flatten takes joined errors apart, so that each is told on a line of its own.
+func flatten(err error) []error {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		var out []error
+		for _, e := range many.Unwrap() {
+			out = append(out, flatten(e)...)
+		}
+		return out
+	}
+	return []error{err}
+}
+
+func remedyOf(err error) string {
+	var h *host.Error
+	if errors.As(err, &h) {
+		return h.Remedy
+	}
+	var locked *agent.LockedError
+	if errors.As(err, &locked) {
+		return "wait until it is done; the lock goes with the process that holds it"
+	}
+	var step *engine.StepError
+	if errors.As(err, &step) {
+		if step.Remedy != "" {
+			return step.Remedy
+		}
+		return "mend the cause and run the same command again: it continues from there"
+	}
+	return ""
+}
