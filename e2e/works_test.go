@@ -1,0 +1,114 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// probes is one pod on every node that answers with its name, and a Service of each kind in front of them.
+const probes = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: probes}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: probe, namespace: probes}
+spec:
+  selector: {matchLabels: {app: probe}}
+  template:
+    metadata: {labels: {app: probe}}
+    spec:
+      tolerations: [{operator: Exists}]
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: probe
+        image: %s
+        command: [/agnhost, netexec, --http-port=8080]
+        readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: probe, namespace: probes}
+spec: {selector: {app: probe}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: probe-outside, namespace: probes}
+spec: {type: NodePort, selector: {app: probe}, ports: [{port: 80, targetPort: 8080, nodePort: 30080}]}
+`
+
+func clusterWorks(t *testing.T) {
+	image := imageOf(t, "agnhost")
+	apply(t, fmt.Sprintf(probes, image))
+	kubectl(t, "-n", "probes", "rollout", "status", "daemonset/probe", "--timeout=120s")
+	pods := decode[corev1.PodList](t, "-n", "probes", "pods", "-l", "app=probe").Items
+	if len(pods) != len(nodes) {
+		t.Fatalf("%d probes run, want %d", len(pods), len(nodes))
+	}
+	for _, from := range pods {
+		for _, to := range pods {
+			reach(t, from, to.Status.PodIP+":8080", "pod on "+to.Spec.NodeName)
+		}
+		service := decode[corev1.Service](t, "-n", "probes", "service", "probe")
+		reach(t, from, service.Spec.ClusterIP+":80", "Service by address")
+		reach(t, from, "probe.probes.svc.cluster.local:80", "Service by full name")
+		reach(t, from, "probe:80", "Service by short name")
+	}
+	addresses := map[string]string{"master": "192.168.1.21", "node-0001": "192.168.1.31", "node-0002": "192.168.1.32"}
+	for name, addr := range addresses {
+		r := run(t, inLab(bounded(t), "curl", "-sS", "--noproxy", "*", "--max-time", "10", "http://"+addr+":30080/hostname"))
+		if r.code != 0 || !strings.HasPrefix(r.stdout, "probe-") {
+			t.Errorf("the NodePort on %s does not answer: %s%s", name, r.stdout, r.stderr)
+		}
+	}
+	logs := kubectl(t, "-n", "probes", "logs", pods[0].Name)
+	if logs == "" {
+		t.Error("a probe has no logs")
+	}
+	kubectl(t, "delete", "namespace", "probes", "--timeout=60s")
+	notRestarted(t)
+}
+
+// reach connects from a pod, through kubectl exec.
+func reach(t *testing.T, from corev1.Pod, to, what string) {
+	t.Helper()
+	r := run(t, inLab(bounded(t), "kubectl", "-n", from.Namespace, "exec", from.Name, "--", "/agnhost", "connect", "--timeout=5s", to))
+	if r.code != 0 {
+		t.Errorf("from %s: %s (%s) does not answer: %s%s", from.Spec.NodeName, what, to, r.stdout, r.stderr)
+	}
+}
+
+// notRestarted holds that nothing of the system has crashed on the way.
+func notRestarted(t *testing.T) {
+	t.Helper()
+	for _, p := range decode[corev1.PodList](t, "pods", "-A").Items {
+		for _, c := range p.Status.ContainerStatuses {
+			if c.RestartCount > 0 {
+				t.Errorf("%s/%s: %s was restarted %d times: %+v", p.Namespace, p.Name, c.Name, c.RestartCount, c.LastTerminationState)
+			}
+		}
+	}
+}
+
+// imageOf is an image of the bundle in the lab's registry, by digest.
+func imageOf(t *testing.T, name string) string {
+	t.Helper()
+	out := must(t, exec.Command(program, "bundle", "inspect")).stdout
+	for _, line := range strings.Split(out, "\n") {
+		if f := strings.Fields(line); len(f) > 5 && f[0] == name && f[1] == "image" {
+			return "192.168.1.100:5000/" + name + "@" + f[len(f)-2]
+		}
+	}
+	t.Fatalf("the bundle has no image %s", name)
+	return ""
+}
+
+const second = time.Second
