@@ -13,7 +13,8 @@ import (
 // FlannelSettings is what flannel's objects are made from.
 type FlannelSettings struct {
 	Image, PodCIDR, Backend string
-	NFTables                bool // masquerade with nftables, as kube-proxy does, instead of iptables
+	APIHost, APIPort        string // the API server's own address: the Service for it works only once kube-proxy does
+	NFTables                bool   // masquerade with nftables, as kube-proxy does, instead of iptables
 }
 
 // Flannel gives every node a piece of the pod range and carries packets between them. Its CNI plugin and configuration are on the
@@ -38,6 +39,7 @@ func Flannel(s FlannelSettings) ([]runtime.Object, error) {
 			Env: []corev1.EnvVar{
 				fieldEnv("POD_NAME", "metadata.name"), fieldEnv("POD_NAMESPACE", "metadata.namespace"), fieldEnv("NODE_IP", "status.hostIP"),
 				{Name: "EVENT_QUEUE_DEPTH", Value: "5000"},
+				{Name: "KUBERNETES_SERVICE_HOST", Value: s.APIHost}, {Name: "KUBERNETES_SERVICE_PORT", Value: s.APIPort},
 			},
 			Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
 				corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("50Mi"),

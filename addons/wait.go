@@ -16,10 +16,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// Ready is the wish that something in the cluster works: a Node is Ready, a DaemonSet or Deployment is rolled out. Setting
-// it is waiting for it, by watching.
+// Ready is the wish that something in the cluster works: a Node is Ready, a node's pod network is there, a DaemonSet or Deployment is
+// rolled out. Setting it is waiting for it, by watching.
 type Ready struct {
-	Kind      string `json:"kind"` // Node, DaemonSet or Deployment
+	Kind      string `json:"kind"` // Node, Network (of the node of that name), DaemonSet or Deployment
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
 	Within    int    `json:"within"` // seconds
@@ -46,7 +46,7 @@ func (r Ready) Observe(ctx context.Context, m ops.Machine) (ops.Op, error) {
 	}
 	var o runtime.Object
 	switch r.Kind {
-	case "Node":
+	case "Node", "Network":
 		o, err = a.clients.CoreV1().Nodes().Get(ctx, r.Name, metav1.GetOptions{})
 	case "DaemonSet":
 		o, err = a.clients.AppsV1().DaemonSets(r.Namespace).Get(ctx, r.Name, metav1.GetOptions{})
@@ -61,7 +61,7 @@ func (r Ready) Observe(ctx context.Context, m ops.Machine) (ops.Op, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.OK = lacks(o) == ""
+	r.OK = r.lacks(o) == ""
 	return r, nil
 }
 
@@ -98,7 +98,7 @@ func (r Ready) watchOnce(ctx context.Context, c kubernetes.Interface, last *stri
 	var w watch.Interface
 	var err error
 	switch r.Kind {
-	case "Node":
+	case "Node", "Network":
 		w, err = c.CoreV1().Nodes().Watch(ctx, opts)
 	case "DaemonSet":
 		w, err = c.AppsV1().DaemonSets(r.Namespace).Watch(ctx, opts)
@@ -114,7 +114,7 @@ func (r Ready) watchOnce(ctx context.Context, c kubernetes.Interface, last *stri
 			*last = "it does not exist"
 			continue
 		}
-		if *last = lacks(e.Object); *last == "" {
+		if *last = r.lacks(e.Object); *last == "" {
 			return true, nil
 		}
 	}
@@ -122,18 +122,22 @@ func (r Ready) watchOnce(ctx context.Context, c kubernetes.Interface, last *stri
 }
 
 // lacks says in a few words why an object is not ready, or nothing.
-func lacks(o runtime.Object) string {
+func (r Ready) lacks(o runtime.Object) string {
 	switch o := o.(type) {
 	case *corev1.Node:
+		want, status, missing := corev1.NodeReady, corev1.ConditionTrue, "the kubelet has not said how it is"
+		if r.Kind == "Network" { // flannel says so once its CNI plugin can work
+			want, status, missing = corev1.NodeNetworkUnavailable, corev1.ConditionFalse, "the network addon has not set up the node"
+		}
 		for _, c := range o.Status.Conditions {
-			if c.Type == corev1.NodeReady {
-				if c.Status == corev1.ConditionTrue {
+			if c.Type == want {
+				if c.Status == status {
 					return ""
 				}
 				return c.Message
 			}
 		}
-		return "the kubelet has not said how it is"
+		return missing
 	case *appsv1.DaemonSet:
 		s := o.Status
 		if s.ObservedGeneration < o.Generation {

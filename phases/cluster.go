@@ -1,6 +1,8 @@
 package phases
 
 import (
+	"net"
+
 	"github.com/kubewright/kubewright/addons"
 	"github.com/kubewright/kubewright/engine"
 	"github.com/kubewright/kubewright/inventory"
@@ -16,7 +18,7 @@ const controlPlaneLabel = "node-role.kubernetes.io/control-plane"
 var clusterObjects = engine.Phase[Input]{
 	Name:  "cluster",
 	Short: "apply the cluster's own objects",
-	Long: "Applies, server-side, the roles and ConfigMaps that kubeadm's tools look for, kube-proxy, CoreDNS and flannel, while " +
+	Long: "Applies, server-side, the roles and ConfigMaps that kubeadm's tools look for, kube-proxy and flannel, while " +
 		"the nodes join.",
 	On:    onCluster,
 	After: []string{"api"},
@@ -49,21 +51,41 @@ func clusterSteps(in Input) ([]engine.Step, error) {
 	l.objects(why, addons.KubeProxy(addons.KubeProxySettings{
 		Image: l.image("kube-proxy"), Config: string(proxy), Server: "https://" + in.Cluster.Endpoint(),
 	})...)
-	dns, err := addons.CoreDNS(addons.CoreDNSSettings{
+	host, port, err := net.SplitHostPort(in.Cluster.Endpoint())
+	if err != nil {
+		return nil, err
+	}
+	flannel, err := addons.Flannel(addons.FlannelSettings{
+		Image: l.image("flannel"), PodCIDR: in.Cluster.Spec.Network.PodCIDR.String(), Backend: "vxlan", NFTables: mode == "nftables",
+		APIHost: host, APIPort: port,
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.objects("pods on different nodes reach each other", flannel...)
+	return l.done()
+}
+
+var dns = engine.Phase[Input]{
+	Name:  "dns",
+	Short: "apply CoreDNS",
+	Long: "Applies CoreDNS and waits for it. Its pods need the pod network: made before it works, their first try fails and the " +
+		"kubelet waits ten seconds before the next.",
+	On:    onCluster,
+	Steps: dnsSteps,
+}
+
+func dnsSteps(in Input) ([]engine.Step, error) {
+	l := list{in: in}
+	objects, err := addons.CoreDNS(addons.CoreDNSSettings{
 		Image: l.image("coredns"), ClusterIP: in.Cluster.ServiceIP(10).String(), Domain: in.Cluster.Spec.Network.DNSDomain,
 		Upstream: haveUpstream(in), Replicas: min(2, int32(len(in.Cluster.Nodes()))),
 	})
 	if err != nil {
 		return nil, err
 	}
-	l.objects("pods find Services by name", dns...)
-	flannel, err := addons.Flannel(addons.FlannelSettings{
-		Image: l.image("flannel"), PodCIDR: in.Cluster.Spec.Network.PodCIDR.String(), Backend: "vxlan", NFTables: mode == "nftables",
-	})
-	if err != nil {
-		return nil, err
-	}
-	l.objects("pods on different nodes reach each other", flannel...)
+	l.objects("pods find Services by name", objects...)
+	l.add("the cluster works only with it", addons.Ready{Kind: "Deployment", Namespace: "kube-system", Name: "coredns", Within: readyWithin, OK: true})
 	return l.done()
 }
 
@@ -73,7 +95,7 @@ const readyWithin = 300
 var clusterReady = engine.Phase[Input]{
 	Name:  "ready",
 	Short: "wait until the cluster works",
-	Long:  "Waits, by watching, until every node is Ready and kube-proxy, flannel and CoreDNS are rolled out.",
+	Long:  "Waits, by watching, until every node is Ready and kube-proxy and flannel are rolled out.",
 	On:    onCluster,
 	Steps: func(in Input) ([]engine.Step, error) {
 		l := list{in: in}
@@ -95,10 +117,12 @@ var clusterReady = engine.Phase[Input]{
 		for _, r := range []addons.Ready{
 			{Kind: "DaemonSet", Namespace: "kube-system", Name: "kube-proxy"},
 			{Kind: "DaemonSet", Namespace: "kube-flannel", Name: "kube-flannel-ds"},
-			{Kind: "Deployment", Namespace: "kube-system", Name: "coredns"},
 		} {
 			r.Within, r.OK = readyWithin, true
 			l.add("the cluster works only with it", r)
+		}
+		for _, h := range in.Cluster.Nodes() {
+			l.add("its pods get addresses", addons.Ready{Kind: "Network", Name: h.Name, Within: readyWithin, OK: true})
 		}
 		return l.done()
 	},

@@ -27,7 +27,8 @@ var controlPlaneManifests = engine.Phase[Input]{
 	Name:  "control-plane",
 	Short: "write the control plane's static pods",
 	Long: "Writes etcd, the API server and the scheduler as static pods, and the policies the API server reads. The controller " +
-		"manager's is held back until the API answers: it would exit and wait out a crash back-off.",
+		"manager's is held back until etcd is healthy: it exits when the API does not answer within ten seconds of its start, and " +
+		"would then wait out a crash back-off.",
 	On:    onControlPlane,
 	Steps: controlPlaneSteps,
 }
@@ -53,15 +54,16 @@ func controlPlaneSteps(in Input) ([]engine.Step, error) {
 var controllerManager = engine.Phase[Input]{
 	Name:  "api",
 	Short: "wait for the API and start the controllers",
-	Long:  "Waits, on the host itself, until etcd and the API server answer, and then lets the kubelet start the controller manager.",
-	On:    onControlPlane,
+	Long: "Waits, on the host itself, until etcd answers, then lets the kubelet start the controller manager, and waits for the API " +
+		"server.",
+	On: onControlPlane,
 	Steps: func(in Input) ([]engine.Step, error) {
 		l := list{in: in}
 		l.add("the store is healthy", ops.Probe{Name: "etcd", URL: "http://127.0.0.1:2381/readyz", Within: 120, OK: true})
+		l.pod(controllerManagerPod(&l))
 		l.add("the API server is ready", ops.Probe{
 			Name: "kube-apiserver", URL: "https://" + in.Host.Address.String() + ":6443/readyz", CA: caCert(KubernetesCA), Within: 120, OK: true,
 		})
-		l.pod(controllerManagerPod(&l))
 		return l.done()
 	},
 }

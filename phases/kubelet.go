@@ -41,6 +41,7 @@ func kubeletSteps(in Input) ([]engine.Step, error) {
 	if !in.Host.Has(inventory.ControlPlane) {
 		l.add("static pods may be put here", ops.Dir{Path: manifests, Mode: 0o700, Owned: true})
 	}
+	l.add("the kubelet looks for volume plugins here", ops.Dir{Path: "/usr/libexec/kubernetes", Mode: 0o755, Owned: true})
 	l.add("how this kubelet behaves", private(kubeletConfigPath, config))
 	flags := []byte("KUBELET_KUBEADM_ARGS=\"--hostname-override=" + in.Host.Name + " --node-ip=" + in.Host.Address.String() + "\"\n")
 	l.add("the node's name and address are the inventory's", private("/var/lib/kubelet/kubeadm-flags.env", flags))

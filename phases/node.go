@@ -23,7 +23,7 @@ var binaries = engine.Phase[Input]{
 	Steps: func(in Input) ([]engine.Step, error) {
 		l := list{in: in}
 		l.add("hosts verify whom they fetch from", trust(in, registryCAName, registryCA))
-		for _, name := range []string{"containerd", "containerd-shim-runc-v2", "ctr", "crictl"} {
+		for _, name := range []string{"containerd", "containerd-shim-runc-v2", "ctr"} {
 			l.add("the container runtime", l.binary(name, "/usr/local/bin"))
 		}
 		l.add("starts the containers", l.binary("runc", "/usr/local/sbin"))
@@ -32,8 +32,25 @@ var binaries = engine.Phase[Input]{
 			l.add("pod networking", l.binary(name, "/opt/cni/bin"))
 		}
 		l.add("runs the node's pods", l.binary("kubelet", "/usr/local/bin"))
+		return l.done()
+	},
+}
+
+var tools = engine.Phase[Input]{
+	Name:  "tools",
+	Short: "fetch the tools for whoever works on the host",
+	Long:  "Fetches crictl, and kubectl on control-plane hosts. Nothing of the cluster needs them, so nothing waits for them.",
+	On:    onNodes,
+	Steps: func(in Input) ([]engine.Step, error) {
+		l := list{in: in}
+		crictl, err := yaml.Marshal(map[string]any{"runtime-endpoint": criSocket, "image-endpoint": criSocket})
+		if err != nil {
+			return nil, err
+		}
+		l.add("crictl finds the runtime", text("/etc/crictl.yaml", crictl))
+		l.add("shows what the runtime runs", l.binary("crictl", "/usr/local/bin"))
 		if in.Host.Has(inventory.ControlPlane) {
-			l.add("for whoever works on this host", l.binary("kubectl", "/usr/local/bin"))
+			l.add("asks the API", l.binary("kubectl", "/usr/local/bin"))
 		}
 		return l.done()
 	},
@@ -51,10 +68,11 @@ var containerd = engine.Phase[Input]{
 func containerdSteps(in Input) ([]engine.Step, error) {
 	l := list{in: in}
 	l.add("what grows here while the cluster runs goes away with reset", claim())
-	for _, d := range []string{"/var/lib/containerd", "/var/lib/cni"} {
-		l.add("the runtime's own state", ops.Dir{Path: d, Mode: 0o711, Owned: true})
-	}
+	l.add("the runtime's own state", ops.Dir{Path: "/var/lib/containerd", Mode: 0o700, Owned: true}, ops.Dir{Path: "/var/lib/cni", Mode: 0o711, Owned: true})
 	l.add("the runtime's sockets and mounts", ops.Dir{Path: "/run/containerd", Mode: 0o711, Owned: true})
+	l.add("what pods write to their logs", ops.Dir{Path: "/var/log/pods", Mode: 0o750, Owned: true}, ops.Dir{Path: "/var/log/containers", Mode: 0o755, Owned: true})
+	l.add("flannel tells its CNI plugin the node's subnet here", ops.Dir{Path: "/run/flannel", Mode: 0o755, Owned: true})
+	l.add("kube-proxy looks for kernel modules here, and a pod would make it", ops.Dir{Path: "/lib/modules", Mode: 0o755})
 	l.add("pod networking", ops.Dir{Path: "/etc/cni/net.d", Mode: 0o755, Owned: true})
 	l.add("read as soon as the runtime starts: a node with it is ready when it registers",
 		text("/etc/cni/net.d/10-flannel.conflist", cniConfig()))
@@ -70,12 +88,6 @@ func containerdSteps(in Input) ([]engine.Step, error) {
 	}
 	l.add("images come from the private registry, verified by its authority",
 		text("/etc/containerd/certs.d/"+in.Cluster.Registry()+"/hosts.toml", hosts))
-	crictl, err := yaml.Marshal(map[string]any{"runtime-endpoint": criSocket, "image-endpoint": criSocket})
-	if err != nil {
-		return nil, err
-	}
-	l.add("crictl finds the runtime", text("/etc/crictl.yaml", crictl))
-
 	svc := service{
 		Name: "containerd", Description: "containerd container runtime", Type: "notify",
 		After: "network.target dbus.service", Exec: "/usr/local/bin/containerd",
@@ -131,6 +143,8 @@ func containerdConfig(in Input, pause string) table {
 		"version": 3,
 		"root":    "/var/lib/containerd",
 		"state":   "/run/containerd",
+		// It would make /opt/containerd for programs that nobody installs that way.
+		"disabled_plugins": []string{"io.containerd.internal.v1.opt"},
 		"plugins": table{
 			"io.containerd.cri.v1.images": table{
 				"snapshotter":   "overlayfs",
@@ -172,7 +186,7 @@ var images = engine.Phase[Input]{
 		if in.Host.Has(inventory.ControlPlane) {
 			names = append(names, "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 		}
-		for _, name := range append(names, "kube-proxy", "flannel", "coredns") {
+		for _, name := range append(names, "kube-proxy", "flannel") {
 			l.add("its pods start without waiting for the registry", ops.Image{Ref: l.image(name), Present: true})
 		}
 		return l.done()

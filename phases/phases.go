@@ -21,6 +21,8 @@ func Up() []engine.Phase[Input] {
 		controllerManager,
 		clusterObjects,
 		workerKubelet,
+		tools,
 		clusterReady,
+		dns,
 	}
 }

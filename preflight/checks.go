@@ -26,7 +26,7 @@ var checks = []check{
 		return Finding{Fatal: true, Found: "it belongs to cluster " + f.Cluster, Need: c.Metadata.Name, Remedy: "reset it with that cluster's inventory first"}, other
 	}},
 	{"remains", node, func(_ *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
-		return Finding{Fatal: true, Found: "there are remains of another installation: " + strings.Join(f.Remains, ", "), Need: "none", Remedy: "remove them with the tool that made them"}, len(f.Remains) > 0
+		return Finding{Fatal: true, Found: "there are remains of another installation: " + strings.Join(f.Remains, ", "), Need: "none", Remedy: "remove them with the tool that made them"}, len(f.Remains) > 0 && f.Changes == 0 // what is here while we have a journal is ours
 	}},
 	{"cpus", controls, func(_ *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
 		return Finding{Fatal: true, Found: fmt.Sprintf("%d CPUs", f.CPUs), Need: fmt.Sprintf("at least %d", minCPUs), Remedy: "give the host more"}, f.CPUs < minCPUs

@@ -33,6 +33,7 @@ const (
 	exitLocked    = 6   // another run holds the lock
 	exitConflict  = 7   // the host belongs to another cluster
 	exitRefused   = 8   // refused for safety
+	exitTimeout   = 9   // timed out waiting
 	exitChanges   = 20  // plan --exit-code: there is something to do
 	exitStopped   = 130 // interrupted
 )
@@ -71,6 +72,11 @@ type coded struct {
 
 func (e coded) Unwrap() error { return e.error }
 
+// told is an error that the user has been shown already.
+type told struct{ error }
+
+func (e told) Unwrap() error { return e.error }
+
 // finish tells what went wrong and says which exit code that is. Of several failures the most telling one decides.
 func finish(err error) int {
 	if err == nil {
@@ -85,7 +91,7 @@ func finish(err error) int {
 		return remote.ExitStatus()
 	}
 	code := exitCode(err)
-	if code == exitChanges {
+	if shown := (told{}); code == exitChanges || errors.As(err, &shown) {
 		return code
 	}
 	var problems inventory.Problems
@@ -110,6 +116,7 @@ func exitCode(err error) int {
 		locked   *agent.LockedError
 		unreach  *host.Error
 		step     *engine.StepError
+		waited   *engine.WaitError
 	)
 	switch {
 	case errors.As(err, &known):
@@ -120,6 +127,8 @@ func exitCode(err error) int {
 		return exitLocked
 	case errors.Is(err, context.Canceled):
 		return exitStopped
+	case errors.As(err, &waited):
+		return exitTimeout
 	case errors.As(err, &step):
 		return exitStep
 	case errors.As(err, &unreach):
@@ -130,6 +139,9 @@ func exitCode(err error) int {
 
 // flatten takes joined errors apart, so that each is told on a line of its own.
 func flatten(err error) []error {
+	if c, ok := err.(coded); ok {
+		err = c.error
+	}
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		var out []error
 		for _, e := range many.Unwrap() {

@@ -206,7 +206,10 @@ func run(ctx context.Context, plan *engine.Plan, targets []engine.Target, name s
 			return err
 		}
 	}
-	return err
+	if err != nil {
+		return told{err} // the views have shown every failure in full
+	}
+	return nil
 }
 
 // view is the live view on a terminal, and one line for each change of state elsewhere.
