@@ -48,8 +48,8 @@ $(TOOLS)/staticcheck-$(STATICCHECK):
 check: $(AGENTS) $(TOOLS)/staticcheck-$(STATICCHECK)
 	unformatted=$$(gofmt -l $$(git ls-files -c -o --exclude-standard '*.go'))
 	if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
-	go vet ./...
-	$(TOOLS)/staticcheck-$(STATICCHECK) ./...
+	go vet -tags e2e ./...
+	$(TOOLS)/staticcheck-$(STATICCHECK) -tags e2e ./...
 	CGO_ENABLED=1 go test -race ./...
 
 .PHONY: deps
@@ -77,7 +77,7 @@ lab-down: build
 
 .PHONY: e2e
 e2e: bundle
-	KUBEWRIGHT_E2E=$(CURDIR)/bin/kubewright go test -count=1 -timeout 40m -v ./e2e/
+	go test -tags e2e -count=1 -timeout 40m -v ./e2e/
 
 .PHONY: test
 test: check e2e

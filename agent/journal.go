@@ -43,8 +43,9 @@ const (
 
 // change is what the journal says of one key: how the thing was before kubewright first touched it, and what was wanted last.
 type change struct {
-	record                 // the first intent
+	record                 // the first intent, with all that was ever kept for the key
 	Last   json.RawMessage // the latest wish
+	ours   map[string]bool // files that some wish was about: what lies there since is our own work
 }
 
 // file is what a journal needs of a file, so that a test can see the order of what is done to it.
@@ -130,13 +131,24 @@ func (j *journal) remember(rec record) {
 	known := j.index[rec.Key]
 	switch {
 	case rec.State == intent && known == nil:
-		c := &change{record: rec, Last: rec.Wish}
+		c := &change{record: rec, ours: map[string]bool{}}
 		j.index[rec.Key], j.changes = c, append(j.changes, c)
+		c.latest(rec.Wish)
 	case rec.State == intent:
-		known.Last = rec.Wish
+		known.Kept = append(known.Kept, rec.Kept...)
+		known.latest(rec.Wish)
 	case rec.State == undone && known != nil:
 		delete(j.index, rec.Key)
 		j.changes = slices.DeleteFunc(j.changes, func(c *change) bool { return c == known })
+	}
+}
+
+func (c *change) latest(wish json.RawMessage) {
+	c.Last = wish
+	if op, err := ops.Decode(wish); err == nil {
+		for _, path := range touches(op) {
+			c.ours[path] = true
+		}
 	}
 }
 

@@ -31,23 +31,20 @@ type kept struct {
 
 // touches are the files that an op may replace or remove.
 func touches(op ops.Op) []string {
-	switch op := op.(type) {
-	case interface{ Touches() []string }:
-		return op.Touches()
-	case ops.Block: // it can take itself out again; the original is for the file's times, and for peace of mind
-		return []string{op.Path}
+	if t, ok := op.(interface{ Touches() []string }); ok {
+		return t.Touches()
 	}
 	return nil
 }
 
 // keep puts aside every regular file and symlink that the op may replace, unless that was done before, and returns what it kept.
 func keep(m ops.Machine, dir string, j *journal, op ops.Op) ([]kept, error) {
-	// What lies there when a key is changed for the second time is our own work.
-	if j.index[op.Key()] != nil {
-		return nil, nil
-	}
+	known := j.index[op.Key()]
 	var all []kept
 	for _, path := range touches(op) {
+		if known != nil && known.ours[path] {
+			continue
+		}
 		live := m.Path(path)
 		info, err := os.Lstat(live)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || j.keeps(path) {

@@ -134,6 +134,32 @@ func TestOnlyTheFirstOriginalIsKept(t *testing.T) {
 	}
 }
 
+// A later wish for the same key may be about another file, and what lies there is the user's.
+func TestAFileThatOnlyALaterWishTouchesIsKept(t *testing.T) {
+	w, m := newWorker(t)
+	if err := os.WriteFile(m.Path("/opt/other.pub"), []byte("the user's"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, public := range []string{"/opt/sa.pub", "/opt/third.pub", "/opt/other.pub", "/opt/other.pub"} {
+		op := ops.KeyPair{Private: "/opt/sa.key", Public: public}
+		if err := w.apply(t.Context(), m, "r", "p", []ops.Step{{Op: op}}, func(ops.Progress) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if content, _ := os.ReadFile(m.Path("/opt/other.pub")); string(content) == "the user's" {
+		t.Fatal("the wish was not set")
+	}
+	if err := w.reset(t.Context(), m, func(ops.Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	if content, _ := os.ReadFile(m.Path("/opt/other.pub")); string(content) != "the user's" {
+		t.Errorf("the user's file is now %q", content)
+	}
+	if all, _ := filepath.Glob(m.Path("/opt/*")); len(all) != 1 {
+		t.Errorf("the reset left %v", all)
+	}
+}
+
 // What the user wrote into a shared file after us survives the reset.
 func TestResetSparesLaterEdits(t *testing.T) {
 	w, m := newWorker(t)

@@ -122,7 +122,7 @@ func (w *worker) undo(ctx context.Context, m ops.Machine, c *change, wish, last,
 	if err := w.restore(m, c); err != nil {
 		return "", err
 	}
-	if err := sweep(m, last); err != nil {
+	if err := sweep(m, c, first); err != nil {
 		return "", err
 	}
 	return state, nil
@@ -158,15 +158,24 @@ func shared(key ops.Key) bool { return key.Kind() == "block" }
 // absent tells whether an op says that its thing should not be there.
 func absent(op ops.Op) bool { return string(fields(op)["absent"]) == "true" }
 
-// sweep removes what a crash left beside the files that an op wrote.
-func sweep(m ops.Machine, op ops.Op) error {
-	for _, path := range touches(op) {
-		err := os.Remove(m.Path(tempOf(path)))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
-			return err
+// sweep removes what setting the first observation did not: what a crash left beside the files, and files that only a later wish was about, which were not
+// there before it or are kept.
+func sweep(m ops.Machine, c *change, first ops.Op) error {
+	firsts := touches(first)
+	var errs []error
+	for path := range c.ours {
+		stale := []string{tempOf(path)}
+		if !slices.Contains(firsts, path) && !slices.ContainsFunc(c.Kept, func(k kept) bool { return k.Path == path }) {
+			stale = append(stale, path)
+		}
+		for _, p := range stale {
+			err := unix.Unlink(m.Path(p))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+				errs = append(errs, &fs.PathError{Op: "remove", Path: p, Err: err})
+			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // refuse answers what is asked while things are put back: they were here, so nothing can be needed from elsewhere.

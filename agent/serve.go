@@ -67,7 +67,11 @@ func Serve(ctx context.Context, conn io.ReadWriter, m ops.Machine, stateDir stri
 	}
 	s.work = worker{dir: s.dir, change: make(chan struct{}, 1), log: log.Printf}
 	s.remember()
-	hello := Hello{Protocol: Protocol, Version: Version, Hash: ownHash(), StateDir: stateDir, Facts: Gather(ctx, m, stateDir)}
+	hello := Hello{Protocol: Protocol, Version: Version, StateDir: stateDir}
+	var parts sync.WaitGroup
+	parts.Go(func() { hello.Hash = ownHash() })
+	hello.Facts = Gather(ctx, m, stateDir)
+	parts.Wait()
 	if err := s.write(reply{Hello: &hello}); err != nil {
 		return err
 	}

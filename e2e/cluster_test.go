@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kubewright/kubewright/agent/conformance"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -17,7 +16,6 @@ var nodes = hosts[:3]
 
 // TestCluster is the life of a cluster, in one lab: planned, made, used, made again without a change, taken away, made once more.
 func TestCluster(t *testing.T) {
-	_ = conformance.Run
 	ok := t.Run("plan shows everything and changes nothing", planFresh)
 	ok = ok && t.Run("up brings every node to Ready", upReady)
 	ok = ok && t.Run("the cluster works", clusterWorks)

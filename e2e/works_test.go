@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -110,5 +109,3 @@ func imageOf(t *testing.T, name string) string {
 	t.Fatalf("the bundle has no image %s", name)
 	return ""
 }
-
-const second = time.Second

@@ -84,7 +84,10 @@ func (c *Conn) startAgent(ctx context.Context, bin AgentBinary, answer func(cont
 		return nil, err
 	}
 	defer p.Close()
+	lost := new(Error)
 	switch {
+	case errors.As(err, &lost): // the connection, which the stream was the first to miss
+		return nil, lost
 	case c.Err() != nil:
 		return nil, c.Err()
 	case ctx.Err() != nil:

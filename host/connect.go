@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -175,8 +176,9 @@ func handshakeCause(err error) error {
 	return errors.New(Printable(err.Error()))
 }
 
+// dropped tells whether the other end is gone, in the words of each layer.
 func dropped(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, sftp.ErrSSHFxConnectionLost)
 }
 
 // pause waits before the n-th new try: 0.1 s, 0.2 s, 0.4 s ..., each up to half longer so that many hosts' tries spread.

@@ -96,7 +96,9 @@ func TestUploadCut(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	wantRemedy(t, err)
+	if wantRemedy(t, err); !strings.Contains(err.Error(), "connection was closed") {
+		t.Errorf("got %v", err)
+	}
 	if _, err := os.Stat(filepath.Join(s.Root, name)); !os.IsNotExist(err) {
 		t.Error("half a blob has the name of a whole one")
 	}
@@ -160,6 +162,32 @@ func TestLimits(t *testing.T) {
 	all.Wait()
 	if most.Load() != 1 {
 		t.Errorf("%d uploads at the same time", most.Load())
+	}
+}
+
+func TestHandshakesAreLimited(t *testing.T) {
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	limits := host.NewLimits(1, 1)
+	s := sshtest.Start(t, sshtest.Options{})
+	slow := s.Address("slow")
+	slow.Port = mute.Addr().(*net.TCPAddr).Port
+	var done atomic.Bool
+	go func() {
+		host.Dial(t.Context(), slow, host.WithLimits(limits), host.WithTimeout(time.Second, 300*time.Millisecond))
+		done.Store(true)
+	}()
+	if _, err := mute.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * time.Millisecond)
+	dial(t, s, host.WithLimits(limits))
+	time.Sleep(100 * time.Millisecond) // the slow host's place is given back just before its Dial returns
+	if !done.Load() {
+		t.Error("two handshakes at the same time")
 	}
 }
 

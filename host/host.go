@@ -21,8 +21,9 @@ type Address struct {
 	User           string // "": root; any other user needs sudo without a password
 	KeyFile        string // a private key; "": the SSH agent, then ~/.ssh/id_ed25519, id_ecdsa and id_rsa
 	KnownHostsFile string // "": ~/.ssh/known_hosts
-	HostKeys       []string
+
 	// HostKeys are fingerprints (SHA256:...). When there are any, nothing else is believed, known_hosts included.
+	HostKeys []string
 }
 
 func (a Address) withDefaults() Address {

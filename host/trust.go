@@ -78,7 +78,8 @@ func AppendKnownHosts(path string, keys []Key) error {
 	}
 	check := db.HostKeyCallback()
 	var fresh []string
-	byHost := map[string]*struct{ known, match bool }{}
+	type standing struct{ known, match bool }
+	byHost := map[string]*standing{}
 	for _, k := range keys {
 		_, hosts, pub, _, _, err := ssh.ParseKnownHosts([]byte(k.Line))
 		if err != nil || len(hosts) != 1 {
@@ -90,7 +91,7 @@ func AppendKnownHosts(path string, keys []Key) error {
 		}
 		is := byHost[endpoint]
 		if is == nil {
-			is = new(struct{ known, match bool })
+			is = new(standing)
 			byHost[endpoint] = is
 		}
 		err = check(endpoint, &net.TCPAddr{}, pub)
@@ -103,7 +104,11 @@ func AppendKnownHosts(path string, keys []Key) error {
 			return fmt.Errorf("%s: %s %s: %w", path, hosts[0], k.Fingerprint, err)
 		}
 		for _, old := range db.HostKeys(endpoint) {
-			if is.known = is.known || !old.Cert; !old.Cert && old.Type() == pub.Type() {
+			if old.Cert {
+				continue // an authority's key, which is not the host's
+			}
+			is.known = true
+			if old.Type() == pub.Type() {
 				return fmt.Errorf("%s has another %s key of %s: %s, not %s", path, pub.Type(), hosts[0], ssh.FingerprintSHA256(old), k.Fingerprint)
 			}
 		}

@@ -10,26 +10,6 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// other is what the second YAML reader found at the place we are at; known is false where there is nothing to compare with.
-type other struct {
-	value any
-	known bool
-}
-
-func (o other) key(k string) other {
-	m, ok := o.value.(map[string]any)
-	v, has := m[k]
-	return other{v, o.known && ok && has}
-}
-
-func (o other) index(i int) other {
-	s, ok := o.value.([]any)
-	if !o.known || !ok || i >= len(s) {
-		return other{}
-	}
-	return other{s[i], true}
-}
-
 var (
 	addrType   = reflect.TypeFor[netip.Addr]()
 	prefixType = reflect.TypeFor[netip.Prefix]()
@@ -123,7 +103,7 @@ func pairs(n ast.Node) ([]*ast.MappingValueNode, bool) {
 }
 
 // each calls f for every key of a mapping, once, and reports keys that come again.
-func (r *reading) each(n ast.Node, path string, f func(key string, at *token.Token, value ast.Node, again bool)) bool {
+func (r *reading) each(n ast.Node, o other, path string, f func(key string, at *token.Token, value ast.Node, again bool)) bool {
 	ps, ok := pairs(n)
 	if !ok {
 		return false
@@ -149,6 +129,9 @@ func (r *reading) each(n ast.Node, path string, f func(key string, at *token.Tok
 		seen[t.Value] = at
 		f(t.Value, t, p.Value, count[t.Value] > 1)
 	}
+	if !o.sameKeys(seen) {
+		r.differs(path)
+	}
 	return true
 }
 
@@ -165,7 +148,7 @@ func fields(t reflect.Type) (names []string, index map[string]int) {
 
 func (r *reading) section(n ast.Node, o other, v reflect.Value, path string) {
 	names, index := fields(v.Type())
-	ok := r.each(n, path, func(key string, at *token.Token, value ast.Node, again bool) {
+	ok := r.each(n, o, path, func(key string, at *token.Token, value ast.Node, again bool) {
 		i, known := index[key]
 		if !known {
 			r.unknown(path, key, at, names)
@@ -183,7 +166,7 @@ func (r *reading) section(n ast.Node, o other, v reflect.Value, path string) {
 // entries decodes a map from text to text.
 func (r *reading) entries(n ast.Node, o other, v reflect.Value, path string) {
 	m := reflect.MakeMap(v.Type())
-	ok := r.each(n, path, func(key string, at *token.Token, value ast.Node, again bool) {
+	ok := r.each(n, o, path, func(key string, at *token.Token, value ast.Node, again bool) {
 		p := entry(path, key)
 		next := o.key(key)
 		next.known = next.known && !again
@@ -210,6 +193,9 @@ func (r *reading) items(n ast.Node, o other, v reflect.Value, path string) {
 		}
 		r.fail(path, Problem{Code: codeType, Found: found(n), Expected: "a list", Remedy: remedy})
 		return
+	}
+	if !o.sameLength(len(s.Values)) {
+		r.differs(path)
 	}
 	out := reflect.MakeSlice(v.Type(), len(s.Values), len(s.Values))
 	for i, x := range s.Values {

@@ -8,20 +8,21 @@ import (
 	"time"
 )
 
-// TestHostileFiles reads a full megabyte of what YAML readers are slow at. The bound is generous, for slow machines and the
-// race detector: without the limits on nesting and keys these take minutes, or the whole stack.
+// TestHostileFiles reads a lot of what YAML readers are slow at: a quarter of what a file may have, for the race detector's
+// sake. The bound is generous; without the limits on nesting and keys these take minutes, or the whole stack.
 func TestHostileFiles(t *testing.T) {
-	full := func(piece string) string { return strings.Repeat(piece, maxSize/len(piece)-1) }
+	const size = maxSize / 4
+	full := func(piece string) string { return strings.Repeat(piece, size/len(piece)-1) }
 	keys := func(indent string) string {
 		var b strings.Builder
-		for i := 0; b.Len() < maxSize-100; i++ {
+		for i := 0; b.Len() < size-100; i++ {
 			fmt.Fprintf(&b, "%sk%d: v\n", indent, i)
 		}
 		return b.String()
 	}
 	stairs := func() string {
 		var b strings.Builder
-		for i := 0; b.Len() < maxSize-2000; i++ {
+		for i := 0; b.Len() < size-2000; i++ {
 			b.WriteString(strings.Repeat(" ", i) + "a:\n")
 		}
 		return b.String()
@@ -39,18 +40,18 @@ func TestHostileFiles(t *testing.T) {
 		"quotes":           full("'' "),
 		"open quote":       `a: "` + full("x"),
 		"keys":             keys(""),
-		"keys of a host":   strings.TrimSuffix(head, "\n") + "\n    - name: a\n" + keys("      ")[:maxSize-400],
-		"flow keys":        "{" + strings.ReplaceAll(keys(""), "\n", ",")[:maxSize-200] + "}",
+		"keys of a host":   strings.TrimSuffix(head, "\n") + "\n    - name: a\n" + keys("      ")[:size-400],
+		"flow keys":        "{" + strings.ReplaceAll(keys(""), "\n", ",")[:size-200] + "}",
 		"stairs":           stairs(),
 		"documents":        full("---\n"),
 		"directives":       full("%a\n"),
 		"comments":         full("# x\n"),
 		"tabs":             full("\t"),
-		"hosts":            head + strings.Repeat("    - {name: a}\n", maxSize/16-10),
-		"same hosts":       head + strings.Repeat("    - {name: a, address: 10.0.0.1, roles: [worker]}\n", maxSize/53-10),
-		"roles":            head + "    - {name: a, roles: [" + strings.Repeat("worker,", maxSize/7-40) + "]}\n",
-		"null hosts":       head + strings.Repeat("    -\n", maxSize/6-40),
-		"long name":        head + "    - name: " + strings.Repeat("a", maxSize-200) + "\n",
+		"hosts":            head + strings.Repeat("    - {name: a}\n", size/16-10),
+		"same hosts":       head + strings.Repeat("    - {name: a, address: 10.0.0.1, roles: [worker]}\n", size/53-10),
+		"roles":            head + "    - {name: a, roles: [" + strings.Repeat("worker,", size/7-40) + "]}\n",
+		"null hosts":       head + strings.Repeat("    -\n", size/6-40),
+		"long name":        head + "    - name: " + strings.Repeat("a", size-200) + "\n",
 		"long unknown key": head + "    - {" + strings.Repeat("a", 1000) + ": x}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,5 +95,11 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("the error is a %T", err)
 		}
 		sound(t, data, ps)
+		// typed is a belt: what it finds, the walk should have found first, and with a line.
+		for _, p := range ps {
+			if strings.HasPrefix(p.Wrong, "the file is re") {
+				t.Errorf("the walk missed it: %v", p)
+			}
+		}
 	})
 }

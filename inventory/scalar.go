@@ -44,11 +44,17 @@ func (r *reading) scalar(n ast.Node, o other, v reflect.Value, path string) {
 	}
 	switch v.Kind() {
 	case reflect.Int:
-		if i, ok := r.number(n, path); ok {
+		i, ok := r.number(n, path)
+		if ok && !o.same(i) {
+			r.differs(path)
+		} else if ok {
 			v.SetInt(int64(i))
 		}
 	case reflect.Bool:
 		if b, ok := n.(*ast.BoolNode); ok && (b.Token.Value == "true" || b.Token.Value == "false") {
+			if !o.same(b.Value) {
+				r.differs(path)
+			}
 			v.SetBool(b.Value)
 			return
 		}

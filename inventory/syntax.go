@@ -165,14 +165,16 @@ var lineNumber = regexp.MustCompile(`line (\d+): `)
 
 // syntax reports that a text is not YAML, with the line that stopped the reader.
 func (r *reading) syntax(err error) {
-	at, msg := place{1, 1}, err.Error()
+	at, msg := place{1, 1}, ""
 	var syntax *goyaml.SyntaxError
 	if errors.As(err, &syntax) {
+		// Its Error would print the file around the place, and take minutes over a long line.
 		msg = syntax.Message
 		if p, ok := placeOf(syntax.Token); ok {
 			at = p
 		}
 	} else {
+		msg = err.Error()
 		if m := lineNumber.FindStringSubmatch(msg); m != nil {
 			if n, err := strconv.Atoi(m[1]); err == nil {
 				at.line = n

@@ -33,7 +33,7 @@ func (f File) download(ctx context.Context, m Machine, a attrs) error {
 	}
 	client := &http.Client{
 		Transport:     transport(m, trust),
-		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it points elsewhere") },
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // bytes come from the registry itself
 	}
 	defer client.CloseIdleConnections()
 	return writeFile(m, f.Path, a, func(w io.Writer) error {

@@ -83,6 +83,7 @@ type Units interface {
 // UnitState is what a service manager says of a unit.
 type UnitState struct {
 	Exists, Enabled, Active bool
+	Unsettled               bool   // neither active nor at rest: it has failed, or is about to be tried again
 	Inputs                  string // value of InputsVar in the main process' environment
 }
 

@@ -108,18 +108,18 @@ func (t pretendUnits) Restart(_ context.Context, name string) error {
 		return fmt.Errorf("restart %s: there is no such unit", name)
 	}
 	if u.broken != nil {
-		t.change(name, func(u *pretendUnit) { u.Active = false })
+		t.change(name, func(u *pretendUnit) { u.Active, u.Unsettled = false, true })
 		return fmt.Errorf("%s did not start: %w", name, u.broken)
 	}
 	inputs := t.inputs(name)
-	t.change(name, func(u *pretendUnit) { u.Active, u.Inputs = true, inputs })
+	t.change(name, func(u *pretendUnit) { u.Active, u.Unsettled, u.Inputs = true, false, inputs })
 	t.effects(name, true)
 	return nil
 }
 
 func (t pretendUnits) Stop(_ context.Context, name string, _ bool) error {
 	was := false
-	t.change(name, func(u *pretendUnit) { was, u.Active, u.Inputs = u.Active, false, "" })
+	t.change(name, func(u *pretendUnit) { was, u.Active, u.Unsettled, u.Inputs = u.Active, false, false, "" })
 	if was {
 		t.effects(name, false)
 	}

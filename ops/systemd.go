@@ -60,9 +60,7 @@ func (s *systemd) State(ctx context.Context, name string) (UnitState, error) {
 		Enabled: file == "enabled" || file == "enabled-runtime",
 		Active:  active == "active" || active == "reloading",
 	}
-	if !state.Exists && file == "" && active != "active" && active != "failed" {
-		return state, nil
-	}
+	state.Unsettled = !state.Active && active != "inactive" && active != ""
 	if strings.HasSuffix(name, ".service") && state.Active {
 		main, err := conn.GetServicePropertyContext(ctx, name, "MainPID")
 		if err != nil {

@@ -9,6 +9,8 @@ type Unit struct {
 	Active  bool   `json:"active,omitempty"`
 	Inputs  string `json:"inputs,omitempty"`  // digest of what it reads (see InputsVar); another one restarts it; "" is not compared
 	KillAll bool   `json:"killAll,omitempty"` // stopping it also ends what it left behind in its control group
+	// Unsettled is, in observations, that it is neither active nor at rest: it has failed, or is about to be tried again.
+	Unsettled bool `json:"unsettled,omitempty"`
 }
 
 func (u Unit) Key() Key { return Key("unit:" + u.Name) }
@@ -18,7 +20,7 @@ func (u Unit) Observe(ctx context.Context, m Machine) (Op, error) {
 	if err != nil {
 		return nil, err
 	}
-	seen := Unit{Name: u.Name, Enabled: s.Enabled, Active: s.Active, KillAll: u.KillAll}
+	seen := Unit{Name: u.Name, Enabled: s.Enabled, Active: s.Active, KillAll: u.KillAll, Unsettled: s.Unsettled}
 	if u.Inputs != "" {
 		seen.Inputs = s.Inputs
 	}
@@ -47,7 +49,7 @@ func (u Unit) Set(ctx context.Context, m Machine, _ Op) error {
 		if err := m.Units().Restart(ctx, u.Name); err != nil {
 			return err
 		}
-	case !u.Active && (now.Exists || now.Active): // also one that has failed, or is about to be tried again
+	case !u.Active && (now.Active || !u.Unsettled && (now.Exists || now.Unsettled)):
 		if err := changing(m, "stop "+u.Name); err != nil {
 			return err
 		}
@@ -66,5 +68,5 @@ func (u Unit) Set(ctx context.Context, m Machine, _ Op) error {
 
 func (u Unit) same(seen Op) bool {
 	s := seen.(Unit)
-	return u.Enabled == s.Enabled && u.Active == s.Active && (u.Inputs == "" || u.Inputs == s.Inputs)
+	return u.Enabled == s.Enabled && u.Active == s.Active && (u.Active || u.Unsettled || !s.Unsettled) && (u.Inputs == "" || u.Inputs == s.Inputs)
 }
