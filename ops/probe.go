@@ -25,7 +25,7 @@ type Probe struct {
 const (
 	probeEvery = 25 * time.Millisecond
 	probeOnce  = 3 * time.Second // for a look; what is not there refuses at once, and a busy host needs a while to answer
-	probeTry   = 2 * time.Second        // for one of many while waiting
+	probeTry   = 2 * time.Second // for one of many while waiting
 )
 
 func (p Probe) Key() Key { return Key("probe:" + p.Name) }

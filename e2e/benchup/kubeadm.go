@@ -158,4 +158,3 @@ func memory(cmd *exec.Cmd) int64 {
 	}
 	return 0
 }
-
