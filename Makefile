@@ -15,7 +15,7 @@ AGENTS      := $(foreach arch,amd64 arm64,cmd/kubewright/agents/kubewright-agent
 SOURCES     := go.mod go.sum $(shell find agent ops pki cmd/kubewright-agent -name '*.go' -not -name '*_test.go')
 
 # What the lab and the bundle need on a Debian machine, as program:package.
-PACKAGES := mmdebstrap systemd-container iproute2 libseccomp-dev gcc libc6-dev fakeroot
+PACKAGES := git gcc libc6-dev pkg-config libseccomp-dev mmdebstrap systemd-container iproute2 curl
 
 .PHONY: help
 help:
@@ -45,12 +45,12 @@ $(TOOLS)/staticcheck-$(STATICCHECK):
 	mv $(TOOLS)/new/staticcheck $@
 
 .PHONY: check
-check: $(AGENTS) $(TOOLS)/staticcheck-$(STATICCHECK)
+check: deps $(AGENTS) $(TOOLS)/staticcheck-$(STATICCHECK)
 	unformatted=$$(gofmt -l $$(git ls-files -c -o --exclude-standard '*.go'))
 	if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	go vet -tags e2e ./...
 	$(TOOLS)/staticcheck-$(STATICCHECK) -tags e2e ./...
-	CGO_ENABLED=1 go test -race ./...
+	CGO_ENABLED=1 go test -race -short ./...
 
 .PHONY: deps
 deps:

@@ -107,7 +107,7 @@ func (a *API) Observe(ctx context.Context, wishes []ops.Op) ([]ops.Op, error) {
 		group.Go(func() error {
 			var err error
 			if seen[i], err = w.Observe(gctx, machine{a}); err != nil {
-				return fmt.Errorf("%s: %w", w.Key(), err)
+				return &StepError{Key: w.Key(), Cause: err}
 			}
 			return nil
 		})
@@ -173,6 +173,9 @@ type StepError struct {
 
 func (e *StepError) Error() string { return fmt.Sprintf("%s: %v", e.Key, e.Cause) }
 func (e *StepError) Unwrap() error { return e.Cause }
+
+// Fault implements ops.Fault.
+func (e *StepError) Fault() (ops.Key, error, string) { return e.Key, e.Cause, "" }
 
 // machine lets ops reach the API: a cluster has no paths, no units and no programs to run.
 type machine struct{ *API }

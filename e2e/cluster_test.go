@@ -16,14 +16,14 @@ var nodes = hosts[:3]
 
 // TestCluster is the life of a cluster, in one lab: planned, made, used, made again without a change, taken away, made once more.
 func TestCluster(t *testing.T) {
-	ok := t.Run("plan shows everything and changes nothing", planFresh)
-	ok = ok && t.Run("up brings every node to Ready", upReady)
-	ok = ok && t.Run("the cluster works", clusterWorks)
-	ok = ok && t.Run("up again changes nothing", upAgain)
-	ok = ok && t.Run("status tells the truth", statusTruth)
-	ok = ok && t.Run("reset takes the cluster away", resetClean)
-	ok = ok && t.Run("up works again after reset", upReady)
-	_ = ok && t.Run("the cluster works again", clusterWorks)
+	fine := t.Run("plan shows everything and changes nothing", planFresh)
+	fine = fine && t.Run("up brings every node to Ready", upReady)
+	fine = fine && t.Run("the cluster works", clusterWorks)
+	fine = fine && t.Run("up again changes nothing", upAgain)
+	fine = fine && t.Run("status tells the truth", statusTruth)
+	fine = fine && t.Run("reset takes the cluster away", resetClean)
+	fine = fine && t.Run("up works again after reset", upReady)
+	_ = fine && t.Run("the cluster works again", clusterWorks)
 }
 
 func planFresh(t *testing.T) {
@@ -113,7 +113,7 @@ func statusTruth(t *testing.T) {
 	if n := strings.Count(r.stdout, "Ready"); n < len(nodes) || strings.Contains(r.stdout, "NotReady") {
 		t.Errorf("status does not call all nodes Ready:\n%s", r.stdout)
 	}
-	must2(t, onHost(t, "node-0002", "systemctl", "stop", "kubelet.service"))
+	ok(t, onHost(t, "node-0002", "systemctl", "stop", "kubelet.service"))
 	r = must(t, kubewright(bounded(t), "status", "-o", "json"))
 	if !strings.Contains(r.stdout, `"kubelet.service": "inactive"`) {
 		t.Errorf("status does not see the stopped kubelet:\n%s", r.stdout)
@@ -151,7 +151,7 @@ func resetClean(t *testing.T) {
 	}
 }
 
-func must2(t *testing.T, r result) {
+func ok(t *testing.T, r result) {
 	t.Helper()
 	if r.code != 0 {
 		t.Fatalf("exit %d: %s %s", r.code, r.stdout, r.stderr)
@@ -163,7 +163,7 @@ func must2(t *testing.T, r result) {
 func fingerprint(t *testing.T, host string) string {
 	t.Helper()
 	r := onHost(t, host, "find /etc /usr/local /opt /root /lib/systemd -xdev -printf '%p %M %u %g %s %T@ %l\\n' | sort; systemctl list-units --type=service --all --plain --no-legend | awk '{print $1,$3}' | sort; cat /proc/sys/net/ipv4/ip_forward")
-	must2(t, r)
+	ok(t, r)
 	return r.stdout
 }
 

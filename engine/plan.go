@@ -112,7 +112,7 @@ func Observe(ctx context.Context, works []Work, targets []Target) (*Plan, error)
 			for _, i := range mine[name] {
 				plan.Works[i].Err = err
 			}
-			errs[n] = &StepError{Target: name, Cause: err, Remedy: remedy(nil, err)}
+			errs[n] = plan.blame(name, err)
 		})
 	}
 	wg.Wait()
@@ -120,6 +120,24 @@ func Observe(ctx context.Context, works []Work, targets []Target) (*Plan, error)
 }
 
 // observe fills in the changes of one target's works.
+// blame says which step of which phase could not be looked at, where the error knows.
+func (p *Plan) blame(target string, err error) *StepError {
+	e := &StepError{Target: target, Cause: err, Remedy: remedy(nil, err)}
+	var fault ops.Fault
+	if !errors.As(err, &fault) {
+		return e
+	}
+	e.Key, e.Cause, e.Last = fault.Fault()
+	for _, w := range p.Works {
+		for _, s := range w.Steps {
+			if w.Target == target && s.Op.Key() == e.Key {
+				e.Phase, e.Why, e.Remedy = w.Phase, s.Why, remedy(s.Op, err)
+			}
+		}
+	}
+	return e
+}
+
 func observe(ctx context.Context, plan *Plan, mine []int, t Target) error {
 	if t == nil {
 		return errors.New("not connected")

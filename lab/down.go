@@ -99,7 +99,7 @@ func removeNspawnTraces() error {
 
 // removeUserFiles removes what the lab and the installer wrote for its user, and the directory if nothing else is in it.
 func removeUserFiles(dir string) error {
-	for _, n := range []string{"cluster.yaml", keyName, keyName + ".pub", "known_hosts", "kubeconfig", "log"} {
+	for _, n := range []string{"cluster.yaml", keyName, keyName + ".pub", "known_hosts", "kubeconfig", "bin", "log"} {
 		if err := os.RemoveAll(filepath.Join(dir, n)); err != nil {
 			return err
 		}

@@ -21,3 +21,10 @@ const (
 	Changed State = "changed" // it was set, and observed to be so
 	Failed  State = "failed"
 )
+
+// Fault is an error that one step is to blame for.
+type Fault interface {
+	error
+	// Fault returns the step's key, the cause without the key, and the last lines a tool or unit wrote.
+	Fault() (key Key, cause error, last string)
+}

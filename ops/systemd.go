@@ -73,11 +73,26 @@ func (s *systemd) State(ctx context.Context, name string) (UnitState, error) {
 	return state, nil
 }
 
-// inputsOf reads InputsVar from a process' environment. A process that has just ended has none.
+// forkTime is how long a process that systemd has forked may take to become its service's program.
+const forkTime = time.Second
+
+// inputsOf reads InputsVar from a process' environment. A process that has just ended has none. systemd calls a simple service active
+// before its process has executed the program: until then the process is systemd still, and for a moment it has no environment at all.
 func inputsOf(pid int) string {
-	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	if err != nil {
-		return ""
+	proc := "/proc/" + strconv.Itoa(pid)
+	manager, _ := os.Readlink("/proc/1/exe")
+	var env []byte
+	for begun := time.Now(); time.Since(begun) < forkTime; time.Sleep(time.Millisecond) {
+		exe, err := os.Readlink(proc + "/exe")
+		if err != nil {
+			return ""
+		}
+		if env, err = os.ReadFile(proc + "/environ"); err != nil {
+			return ""
+		}
+		if exe != manager && len(env) > 0 {
+			break
+		}
 	}
 	for _, v := range bytes.Split(env, []byte{0}) {
 		if value, ok := bytes.CutPrefix(v, []byte(InputsVar+"=")); ok {

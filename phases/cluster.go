@@ -181,6 +181,8 @@ func sharedKubeletConfig(in Input) ([]byte, error) {
 	in.Host = in.Cluster.Nodes()[0]
 	k := kubeletConfig(in)
 	k.RegisterWithTaints = nil
+	// A node that joins by kubeadm has no certificate from us: it asks the API for one.
+	k.TLSCertFile, k.TLSPrivateKeyFile, k.ServerTLSBootstrap = "", "", true
 	return yaml.Marshal(k)
 }
 

@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/kubewright/kubewright/agent"
 	"github.com/kubewright/kubewright/engine"
 	"github.com/kubewright/kubewright/inventory"
 	"github.com/kubewright/kubewright/ops"
@@ -23,22 +24,41 @@ func hostSteps(in Input) ([]engine.Step, error) {
 	l := list{in: in}
 	l.add("what kubewright and the cluster keep here goes away with reset",
 		ops.Dir{Path: "/etc/kubewright", Mode: 0o755, Owned: true})
+	l.add("another cluster's inventory must not take this host by mistake",
+		private(agent.StateDir+"/cluster", []byte(in.Cluster.Metadata.Name+"\n")))
 	l.add("hosts find each other by name without DNS",
 		ops.Block{Path: "/etc/hosts", Name: "hosts", Lines: hostsLines(in.Cluster)})
 	if in.Host.Node() {
 		nodeBasics(&l)
 	}
-	if ports := openPorts(in); in.Cluster.Spec.Firewall == "managed" && in.facts().Units["firewalld.service"].Active {
-		l.add("the host's roles need these ports, and pods reach them from the pod range",
-			ops.Firewalld{Ports: ports, Sources: trustedSources(in)})
-	}
+	firewall(&l)
 	return l.done()
+}
+
+func firewall(l *list) {
+	in := l.in
+	switch in.Cluster.Spec.Firewall {
+	case inventory.FirewallManaged:
+		if in.facts().Units["firewalld.service"].Active {
+			l.add("the host's roles need these ports, and pods reach them from the pod range",
+				ops.Firewalld{Ports: openPorts(in), Sources: trustedSources(in)})
+		}
+	case inventory.FirewallOff:
+		for _, name := range []string{"firewalld.service", "ufw.service"} {
+			if in.facts().Units[name].Exists {
+				l.add("the inventory wants no firewall", ops.Unit{Name: name})
+			}
+		}
+	}
 }
 
 func nodeBasics(l *list) {
 	in := l.in
 	if in.facts().Container == "" {
 		// In a system container swap is the machine's below, and its kubelet is told to tolerate it.
+		// The target and not its units, which fstab names by device or by UUID; and before swap goes off, after which a run that was cut
+		// short would not know any more that there was swap.
+		l.add("swap stays off after a reboot", ops.Symlink{Path: "/etc/systemd/system/swap.target", Target: "/dev/null"})
 		l.add("the kubelet does not start while swap is on", ops.Swap{})
 	}
 	mods := modules(in)

@@ -22,7 +22,9 @@ var binaries = engine.Phase[Input]{
 	After: []string{"registry"},
 	Steps: func(in Input) ([]engine.Step, error) {
 		l := list{in: in}
-		l.add("hosts verify whom they fetch from", trust(in, registryCAName, registryCA))
+		if !in.Host.Has(inventory.Registry) { // there the authority itself lies
+			l.add("hosts verify whom they fetch from", trust(in, registryCAName, registryCA))
+		}
 		for _, name := range []string{"containerd", "containerd-shim-runc-v2", "ctr"} {
 			l.add("the container runtime", l.binary(name, "/usr/local/bin"))
 		}

@@ -21,10 +21,6 @@ var checks = []check{
 	{"root", every, func(_ *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
 		return Finding{Fatal: true, Found: fmt.Sprintf("the agent runs as user %d", f.UID), Need: "root", Remedy: "log in as root or give the login sudo"}, f.UID != 0
 	}},
-	{"cluster", every, func(c *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
-		other := f.Cluster != "" && f.Cluster != c.Metadata.Name
-		return Finding{Fatal: true, Found: "it belongs to cluster " + f.Cluster, Need: c.Metadata.Name, Remedy: "reset it with that cluster's inventory first"}, other
-	}},
 	{"remains", node, func(_ *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
 		return Finding{Fatal: true, Found: "there are remains of another installation: " + strings.Join(f.Remains, ", "), Need: "none", Remedy: "remove them with the tool that made them"}, len(f.Remains) > 0 && f.Changes == 0 // what is here while we have a journal is ours
 	}},

@@ -65,16 +65,20 @@ func configCommand() *cobra.Command {
 func trustCommand() *cobra.Command {
 	var path string
 	cmd := &cobra.Command{
-		Use: "trust", Short: "Learn the hosts' SSH keys and print them", Args: cobra.NoArgs,
+		Use: "trust [HOST...]", Short: "Learn the hosts' SSH keys and print them",
 		Long: "Learns the SSH host keys of the inventory's hosts, prints their fingerprints and adds them to known_hosts. Compare the\n" +
 			"fingerprints with those on the hosts' consoles. A key that differs from a known one is refused.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, names []string) error {
 			c, err := inventory.Load(path)
 			if err != nil {
 				return err
 			}
+			hosts, err := named(c, names)
+			if err != nil {
+				return err
+			}
 			out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-			for _, h := range c.Spec.Hosts {
+			for _, h := range hosts {
 				keys, err := host.Trust(cmd.Context(), address(h))
 				if err != nil {
 					return err
@@ -95,6 +99,22 @@ func trustCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&path, "config", "f", "cluster.yaml", "the inventory file")
 	return cmd
+}
+
+// named are the hosts of those names, or all.
+func named(c *inventory.Cluster, names []string) ([]inventory.Host, error) {
+	if len(names) == 0 {
+		return c.Spec.Hosts, nil
+	}
+	var out []inventory.Host
+	for _, n := range names {
+		h, ok := c.Host(n)
+		if !ok {
+			return nil, usageError{fmt.Errorf("the inventory has no host %q", n)}
+		}
+		out = append(out, h)
+	}
+	return out, nil
 }
 
 func knownHosts(h inventory.Host) (string, error) {

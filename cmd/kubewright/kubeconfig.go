@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/kubewright/kubewright/inventory"
 	"github.com/kubewright/kubewright/phases"
 	"github.com/kubewright/kubewright/pki"
 	"github.com/spf13/cobra"
@@ -75,21 +76,20 @@ func writePrivate(path string, content []byte) error {
 }
 
 func kubeconfigCommand() *cobra.Command {
-	var flags clusterFlags
-	var path string
+	var file, path string
 	cmd := &cobra.Command{
 		Use: "kubeconfig", Short: "Write the kubeconfig of a running cluster", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, b, err := flags.load()
+			c, err := inventory.Load(file)
 			if err != nil {
 				return err
 			}
-			f, err := connect(cmd.Context(), c, b, nil)
+			f, err := connect(cmd.Context(), c, nil, nil)
 			if err != nil {
 				return err
 			}
 			defer f.close()
-			path := kubeconfigPath(path, flags.file)
+			path := kubeconfigPath(path, file)
 			if _, err := f.writeKubeconfig(cmd.Context(), path); err != nil {
 				return err
 			}
@@ -97,7 +97,7 @@ func kubeconfigCommand() *cobra.Command {
 			return nil
 		},
 	}
-	flags.add(cmd)
+	cmd.Flags().StringVarP(&file, "config", "f", "cluster.yaml", "the inventory file")
 	cmd.Flags().StringVar(&path, "kubeconfig", "", "where to write it (default: kubeconfig beside the inventory)")
 	return cmd
 }

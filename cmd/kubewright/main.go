@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"golang.org/x/crypto/ssh"
@@ -41,8 +42,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	err := root().ExecuteContext(ctx)
-	os.Exit(finish(err))
+	os.Exit(finish(root().ExecuteContext(ctx)))
 }
 
 func root() *cobra.Command {
@@ -56,7 +56,27 @@ func root() *cobra.Command {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.AddCommand(initCommand(), configCommand(), trustCommand(), planCommand(), upCommand(), statusCommand(), resetCommand(),
 		kubeconfigCommand(), phaseCommand(), bundleCommand(), labCommand(), versionCommand())
+	strict(cmd)
 	return cmd
+}
+
+// strict makes arguments that a command does not know a mistake of usage, also where cobra would only show the help.
+func strict(cmd *cobra.Command) {
+	if cmd.HasSubCommands() {
+		cmd.Args = cobra.NoArgs
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+	if allowed := cmd.Args; allowed != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := allowed(cmd, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		}
+	}
+	for _, c := range cmd.Commands() {
+		strict(c)
+	}
 }
 
 // usageError is a command line that makes no sense.
@@ -101,11 +121,27 @@ func finish(err error) int {
 	}
 	for _, e := range flatten(err) {
 		fmt.Fprintf(os.Stderr, "error: %s\n", report.Escape(e.Error()))
+		var step *engine.StepError
+		if errors.As(e, &step) && step.Why != "" {
+			fmt.Fprintf(os.Stderr, "  the step: %s\n", report.Escape(step.Why))
+		}
+		if step != nil && step.Last != "" {
+			fmt.Fprintf(os.Stderr, "  its last lines:\n%s\n", indent(step.Last))
+		}
 		if remedy := remedyOf(e); remedy != "" {
 			fmt.Fprintf(os.Stderr, "  what to do: %s\n", report.Escape(remedy))
 		}
 	}
 	return code
+}
+
+// indent sets a host's lines apart, each fit for a terminal.
+func indent(text string) string {
+	var out []string
+	for line := range strings.Lines(text) {
+		out = append(out, "    "+report.Escape(strings.TrimRight(line, "\n")))
+	}
+	return strings.Join(out, "\n")
 }
 
 func exitCode(err error) int {

@@ -39,6 +39,10 @@ func resetCommand() *cobra.Command {
 			errs := []error{unreached}
 			var wg sync.WaitGroup
 			for name, m := range f.hosts {
+				if other := m.Facts().Cluster; other != "" && other != c.Metadata.Name {
+					errs = append(errs, coded{exitConflict, fmt.Errorf("%s belongs to cluster %s; it was left alone", name, report.Escape(other))})
+					continue
+				}
 				wg.Go(func() {
 					n := 0
 					err := m.Reset(cmd.Context(), func(p ops.Progress) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,6 +39,9 @@ func (f *clusterFlags) load() (*inventory.Cluster, *bundle.Bundle, error) {
 
 // work computes what there is to do once the hosts have told their facts.
 func (f *fleet) work() ([]engine.Work, error) {
+	if err := f.foreign(); err != nil {
+		return nil, err
+	}
 	in := phases.Inputs(f.cluster, f.facts(), f.bundle.Lock)
 	if findings := preflight.Run(f.cluster, f.facts()); len(findings) > 0 {
 		if err := findings.Fatal(); err != nil {
@@ -56,6 +60,17 @@ func (f *fleet) work() ([]engine.Work, error) {
 	}
 	f.answers = phases.NewAnswers(f.cluster, works, f)
 	return works, nil
+}
+
+// foreign refuses hosts that belong to another cluster.
+func (f *fleet) foreign() error {
+	var errs []error
+	for _, h := range f.cluster.Spec.Hosts {
+		if other := f.facts()[h.Name].Cluster; other != "" && other != f.cluster.Metadata.Name {
+			errs = append(errs, coded{exitConflict, fmt.Errorf("%s belongs to cluster %s; reset it with that cluster's inventory first", h.Name, report.Escape(other))})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func planCommand() *cobra.Command {
