@@ -21,7 +21,7 @@ PACKAGES := git gcc libc6-dev pkg-config libseccomp-dev mmdebstrap systemd-conta
 help:
 	@echo "make build     bin/kubewright with the agents in it"
 	echo "make check     gofmt, vet, staticcheck and the tests that need no root and no network"
-	echo "make lab       real hosts on this machine: master, two nodes, a registry"
+	echo "make lab       a real cluster on this machine: hosts (master, two nodes, a registry) and kubewright up"
 	echo "make lab-down  take them away"
 	echo "make e2e       the program against real hosts (makes and takes away a lab)"
 	echo "make test      check and e2e"
@@ -70,6 +70,8 @@ bundle: build deps
 .PHONY: lab
 lab: bundle
 	bin/kubewright lab up
+	bin/kubewright lab exec -- kubewright up -f .lab/cluster.yaml
+	bin/kubewright lab exec -- kubectl get nodes -o wide
 
 .PHONY: lab-down
 lab-down: build

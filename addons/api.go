@@ -175,7 +175,7 @@ func (e *StepError) Error() string { return fmt.Sprintf("%s: %v", e.Key, e.Cause
 func (e *StepError) Unwrap() error { return e.Cause }
 
 // Fault implements ops.Fault.
-func (e *StepError) Fault() (ops.Key, error, string) { return e.Key, e.Cause, "" }
+func (e *StepError) Fault() (ops.Key, string, error) { return e.Key, "", e.Cause }
 
 // machine lets ops reach the API: a cluster has no paths, no units and no programs to run.
 type machine struct{ *API }

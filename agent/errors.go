@@ -40,7 +40,7 @@ func (e *StepError) Error() string { return describe(e.Phase, e.Key) + ": " + e.
 func (e *StepError) Unwrap() error { return e.Cause }
 
 // Fault implements ops.Fault.
-func (e *StepError) Fault() (ops.Key, error, string) { return e.Key, e.Cause, e.Last }
+func (e *StepError) Fault() (ops.Key, string, error) { return e.Key, e.Last, e.Cause }
 
 // ResetError holds every key that could not be put back. The journal is still on the host, so reset may be repeated.
 type ResetError struct{ Failed []*StepError }

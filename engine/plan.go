@@ -127,7 +127,7 @@ func (p *Plan) blame(target string, err error) *StepError {
 	if !errors.As(err, &fault) {
 		return e
 	}
-	e.Key, e.Cause, e.Last = fault.Fault()
+	e.Key, e.Last, e.Cause = fault.Fault()
 	for _, w := range p.Works {
 		for _, s := range w.Steps {
 			if w.Target == target && s.Op.Key() == e.Key {

@@ -25,6 +25,6 @@ const (
 // Fault is an error that one step is to blame for.
 type Fault interface {
 	error
-	// Fault returns the step's key, the cause without the key, and the last lines a tool or unit wrote.
-	Fault() (key Key, cause error, last string)
+	// Fault returns the step's key, the last lines a tool or unit wrote, and the cause without the key.
+	Fault() (key Key, last string, cause error)
 }

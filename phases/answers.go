@@ -57,7 +57,7 @@ func (a *Answers) Answer(ctx context.Context, host string, q ops.Question) ([]by
 			return a.sign(ctx, op.Authority, q.Data, op.Request)
 		}
 	case ops.Kubeconfig:
-		if q.Kind == ops.AskSign && q.Name == op.Authority {
+		if q.Kind == ops.AskSign && q.Name == op.Authority && op.ClientFile == "" {
 			return a.sign(ctx, op.Authority, q.Data, op.Request)
 		}
 	case ops.Trust:
@@ -69,7 +69,7 @@ func (a *Answers) Answer(ctx context.Context, host string, q ops.Question) ([]by
 			return a.reach.Authority(ctx, holder.Name, op.Name)
 		}
 	case ops.File:
-		if q.Kind == ops.AskBlob && q.Name == op.Digest {
+		if q.Kind == ops.AskBlob && q.Name == op.Digest && op.From == ops.FromWorkstation {
 			return nil, a.reach.Send(ctx, host, op.Digest)
 		}
 	case ops.Stored:

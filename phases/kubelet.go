@@ -102,6 +102,9 @@ func kubeletConfig(in Input) *kubeletv1.KubeletConfiguration {
 	if in.Host.Has(inventory.ControlPlane) && !in.Host.Has(inventory.Worker) {
 		k.RegisterWithTaints = []corev1.Taint{{Key: controlPlaneLabel, Effect: corev1.TaintEffectNoSchedule}}
 	}
+	if in.facts().Container != "" {
+		k.FailSwapOn = new(false) // swap is the machine's below, and shows in here
+	}
 	if len(in.facts().Nameservers) == 0 {
 		k.ResolverConfig = new("") // without name servers there is nothing for pods to inherit
 	}
