@@ -40,6 +40,13 @@ type API struct {
 // ErrNoCluster is what a connect function returns while there is no cluster to connect to.
 var ErrNoCluster = errors.New("there is no cluster yet")
 
+// unanswered is an API server that should be there and is not, or not yet: a run that was cut off left it so, or somebody else did.
+type unanswered struct{ error }
+
+func (e *unanswered) Error() string        { return "the API does not answer: " + e.error.Error() }
+func (e *unanswered) Unwrap() error        { return e.error }
+func (e *unanswered) Is(target error) bool { return target == ErrNoCluster }
+
 // NewAPI is the target with that name. connect returns ErrNoCluster while there is none.
 func NewAPI(name string, connect func(context.Context) (*rest.Config, error)) *API {
 	return &API{name: name, connect: connect}
@@ -77,7 +84,7 @@ func (a *API) open(ctx context.Context) error {
 	ask, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	if err := clients.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ask).Error(); err != nil {
-		return fmt.Errorf("%w: the API does not answer: %v", ErrNoCluster, err)
+		return &unanswered{err}
 	}
 	if a.dynamic, err = dynamic.NewForConfig(config); err != nil {
 		return err
@@ -117,7 +124,7 @@ func (a *API) Observe(ctx context.Context, wishes []ops.Op) ([]ops.Op, error) {
 
 // Apply sets the steps in order, and the objects between two waits side by side.
 func (a *API) Apply(ctx context.Context, _, phase string, steps []ops.Step, emit func(ops.Progress)) error {
-	if err := a.open(ctx); err != nil {
+	if err := persist(ctx, func() error { return a.open(ctx) }); err != nil {
 		return err
 	}
 	var mu sync.Mutex

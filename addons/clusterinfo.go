@@ -37,6 +37,8 @@ func (c ClusterInfo) Observe(ctx context.Context, m ops.Machine) (ops.Op, error)
 	switch {
 	case was.Absent:
 		return c.absent(), nil
+	case c.Absent:
+		c.Absent = false
 	case !ops.Equal(o, was):
 		c.Was = was.Text()
 	}

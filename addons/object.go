@@ -108,14 +108,22 @@ func (o Object) Observe(ctx context.Context, m ops.Machine) (ops.Op, error) {
 		return nil, err
 	}
 	name := o.of().GetName()
-	live, err := r.Get(ctx, name, metav1.GetOptions{})
+	var live *unstructured.Unstructured
+	err = persist(ctx, func() (err error) { live, err = r.Get(ctx, name, metav1.GetOptions{}); return err })
 	if errors.IsNotFound(err) {
 		return o.absent(), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	would, err := r.Apply(ctx, name, o.of(), metav1.ApplyOptions{FieldManager: FieldManager, Force: true, DryRun: []string{metav1.DryRunAll}})
+	if o.Absent {
+		return Object{Manifest: o.head()}, nil
+	}
+	var would *unstructured.Unstructured
+	err = persist(ctx, func() (err error) {
+		would, err = r.Apply(ctx, name, o.of(), metav1.ApplyOptions{FieldManager: FieldManager, Force: true, DryRun: []string{metav1.DryRunAll}})
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -180,14 +188,16 @@ func (o Object) Set(ctx context.Context, m ops.Machine, _ ops.Op) error {
 	}
 	name := o.of().GetName()
 	if o.Absent {
-		err := r.Delete(ctx, name, metav1.DeleteOptions{})
+		err := persist(ctx, func() error { return r.Delete(ctx, name, metav1.DeleteOptions{}) })
 		if errors.IsNotFound(err) {
 			return nil
 		}
 		return err
 	}
-	_, err = r.Apply(ctx, name, o.of(), metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
-	return err
+	return persist(ctx, func() error {
+		_, err := r.Apply(ctx, name, o.of(), metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+		return err
+	})
 }
 
 // resource finds where objects of the wish's kind live.

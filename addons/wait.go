@@ -71,13 +71,17 @@ func (r Ready) Set(ctx context.Context, m ops.Machine, _ ops.Op) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.Within)*time.Second)
+	run := ctx
+	ctx, cancel := context.WithTimeout(run, time.Duration(r.Within)*time.Second)
 	defer cancel()
 	last := "it does not exist"
 	for {
 		done, err := r.watchOnce(ctx, a.clients, &last)
 		if done {
 			return nil
+		}
+		if run.Err() != nil {
+			return context.Cause(run)
 		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("not ready after %d s: %s", r.Within, last)
@@ -110,6 +114,9 @@ func (r Ready) watchOnce(ctx context.Context, c kubernetes.Interface, last *stri
 	}
 	defer w.Stop()
 	for e := range w.ResultChan() {
+		if e.Type == watch.Error {
+			return false, errors.FromObject(e.Object)
+		}
 		if e.Type == watch.Deleted {
 			*last = "it does not exist"
 			continue
@@ -133,6 +140,9 @@ func (r Ready) lacks(o runtime.Object) string {
 			if c.Type == want {
 				if c.Status == status {
 					return ""
+				}
+				if c.Message == "" {
+					return fmt.Sprintf("its condition %s is %s", c.Type, c.Status)
 				}
 				return c.Message
 			}

@@ -52,12 +52,15 @@ type change struct {
 type file interface {
 	io.Writer
 	Sync() error
+	Truncate(size int64) error
 	Close() error
 }
 
 // journal is the memory of what was changed on this host, and the only way to undo it.
 type journal struct {
 	file    file
+	end     int64 // of the last whole record
+	torn    error // why what lies beyond that could not be cut off
 	changes []*change // in order of first change
 	index   map[ops.Key]*change
 }
@@ -123,7 +126,7 @@ func openJournal(dir string) (*journal, error) {
 		f.Close()
 		return nil, err
 	}
-	j.file = f
+	j.file, j.end = f, end
 	return j, nil
 }
 
@@ -160,16 +163,28 @@ func (j *journal) write(rec record) error {
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
+	if j.torn != nil {
+		return fmt.Errorf("journal: what could not be written whole could not be cut off: %w", j.torn)
+	}
 	// One write, so that what a crash leaves is a whole line or the last one.
-	if _, err := j.file.Write(line); err != nil {
+	if _, err = j.file.Write(line); err == nil && rec.State == intent {
+		err = j.file.Sync()
+	}
+	if err != nil {
+		// On a full disk half a line may have been written: the next record must not be glued to it.
+		j.torn = j.file.Truncate(j.end)
 		return fmt.Errorf("journal: %w", err)
 	}
-	if rec.State == intent {
-		if err := j.file.Sync(); err != nil {
-			return fmt.Errorf("journal: %w", err)
-		}
-	}
+	j.end += int64(len(line))
 	j.remember(rec)
+	return nil
+}
+
+// sync puts on disk what was only told so far.
+func (j *journal) sync() error {
+	if err := j.file.Sync(); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
 	return nil
 }
 

@@ -58,6 +58,9 @@ func (w *worker) reset(ctx context.Context, m ops.Machine, emit func(ops.Progres
 	if len(failed) > 0 {
 		return &ResetError{Failed: failed}
 	}
+	if err := j.sync(); err != nil {
+		return err
+	}
 	return w.leave()
 }
 
@@ -98,7 +101,7 @@ func (w *worker) undo(ctx context.Context, m ops.Machine, c *change, wish, last,
 		// A whole file comes back as the inode it was, since its first observation may hold no more than a digest. A file
 		// shared with the user is first freed of our block: the rest of it may have changed in the meantime.
 		if !shared(c.Key) {
-			if err := w.restore(m, c); err != nil {
+			if err := w.restore(m, c, false); err != nil {
 				return "", err
 			}
 			if again, err := now(last); err == nil {
@@ -119,7 +122,7 @@ func (w *worker) undo(ctx context.Context, m ops.Machine, c *change, wish, last,
 	if !ops.Equal(first, is) {
 		return "", fmt.Errorf("was put back, but %s", difference(first, is))
 	}
-	if err := w.restore(m, c); err != nil {
+	if err := w.restore(m, c, true); err != nil {
 		return "", err
 	}
 	if err := sweep(m, c, first); err != nil {
@@ -128,9 +131,16 @@ func (w *worker) undo(ctx context.Context, m ops.Machine, c *change, wish, last,
 	return state, nil
 }
 
-// forget ends what the journal has to say of a key. After that its originals are of no use.
+// forget ends what the journal has to say of a key. Once that is on disk its originals are of no use: should the host lose power before, the next
+// reset needs them.
 func (w *worker) forget(j *journal, m ops.Machine, c *change) error {
 	if err := j.write(record{State: undone, Time: m.Now().UTC(), Key: c.Key}); err != nil {
+		return err
+	}
+	if len(c.Kept) == 0 {
+		return nil
+	}
+	if err := j.sync(); err != nil {
 		return err
 	}
 	for _, k := range c.Kept {
@@ -139,9 +149,13 @@ func (w *worker) forget(j *journal, m ops.Machine, c *change) error {
 	return nil
 }
 
-// restore puts the kept originals of a change back. A shared one comes back only where its bytes are right already, for the sake of its times.
-func (w *worker) restore(m ops.Machine, c *change) error {
+// restore puts the kept originals of a change back. A shared one comes back only where its bytes are right already, for the sake of its times. Where
+// the thing is right already, an original that is gone is not missed: a reset that was cut off had no use for it any more.
+func (w *worker) restore(m ops.Machine, c *change, right bool) error {
 	for _, k := range c.Kept {
+		if _, err := os.Lstat(filepath.Join(w.dir, keptName, k.Name)); right && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if shared(c.Key) && !sameContent(m.Path(k.Path), filepath.Join(w.dir, keptName, k.Name)) {
 			continue
 		}

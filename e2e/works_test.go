@@ -4,10 +4,11 @@ package e2e
 
 import (
 	"fmt"
-	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/kubewright/kubewright/bundle"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -100,12 +101,30 @@ func notRestarted(t *testing.T) {
 // imageOf is an image of the bundle in the lab's registry, by digest.
 func imageOf(t *testing.T, name string) string {
 	t.Helper()
-	out := must(t, exec.Command(program, "bundle", "inspect")).stdout
-	for _, line := range strings.Split(out, "\n") {
-		if f := strings.Fields(line); len(f) > 5 && f[0] == name && f[1] == "image" {
-			return "192.168.1.100:5000/" + name + "@" + f[len(f)-2]
-		}
+	c, err := lock(t).Image(name)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("the bundle has no image %s", name)
-	return ""
+	return c.Pinned(labRegistry)
+}
+
+// blobURL is where the lab's registry serves a program of the bundle.
+func blobURL(t *testing.T, name string) string {
+	t.Helper()
+	c, err := lock(t).File(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "https://" + labRegistry + c.BlobPath()
+}
+
+const labRegistry = "192.168.1.100:5000"
+
+func lock(t *testing.T) bundle.Lock {
+	t.Helper()
+	b, err := bundle.Open(filepath.Join(cache(t), "kubewright", "bundle"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Lock
 }

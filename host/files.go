@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -175,7 +177,7 @@ func (c *Conn) put(ctx context.Context, name string, size int64, r io.Reader, mo
 			return err
 		}
 	}
-	part := name + ".part"
+	part := name + ".part-" + strconv.FormatUint(rand.Uint64(), 36) // another run may be sending the same file
 	err = f.write(ctx, part, size, r, mode)
 	if err == nil {
 		err = f.PosixRename(part, name)

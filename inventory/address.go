@@ -13,9 +13,9 @@ import (
 
 // address decodes addresses and address ranges.
 func (r *reading) address(n ast.Node, o other, v reflect.Value, path string) {
-	expected, code, example := "an IP address", codeAddress, "write one, such as 192.168.1.21"
+	expected, supported, code, example := "an IP address", "an IPv4 address", codeAddress, "write one, such as 192.168.1.21"
 	if v.Type() == prefixType {
-		expected, code, example = "an address range", codeRange, "write one, such as 10.244.0.0/16"
+		expected, supported, code, example = "an address range", "an IPv4 range", codeRange, "write one, such as 10.244.0.0/16"
 	}
 	_, isText := n.(*ast.StringNode)
 	if !isText && n.Type() != ast.NullType {
@@ -31,8 +31,12 @@ func (r *reading) address(n ast.Node, o other, v reflect.Value, path string) {
 	if !ok {
 		return
 	}
+	a, wrong, remedy := parseAddr(s)
+	if a.Is6() {
+		r.fail(path, ipv6(supported))
+		return
+	}
 	if v.Type() == addrType {
-		a, wrong, remedy := parseAddr(s)
 		if wrong != "" {
 			r.report(path, Problem{Code: code, Found: show(s), Wrong: wrong, Expected: expected, Remedy: remedy})
 			r.failed[path] = !a.IsValid()
@@ -48,15 +52,16 @@ func (r *reading) address(n ast.Node, o other, v reflect.Value, path string) {
 	v.Set(reflect.ValueOf(p))
 }
 
+// ipv6 is the problem with IPv6 where the cluster that is rendered knows IPv4 only.
+func ipv6(supported string) Problem {
+	return Problem{Code: codeIPv6, Wrong: "IPv6 is not supported yet", Expected: supported, Remedy: "write " + supported}
+}
+
 // parseAddr reads an address. When the text is wrong but what was meant is plain, it returns both the complaint and the
 // address, so that other rules can still be checked against it.
 func parseAddr(s string) (a netip.Addr, wrong, remedy string) {
 	if a, err := netip.ParseAddr(s); err == nil {
-		switch {
-		case a.Zone() != "":
-			a = a.WithZone("")
-			return a, "has a zone, which means something on one machine only", "write " + a.String()
-		case a.Is4In6():
+		if a.Is4In6() {
 			a = a.Unmap()
 			return a, "is an IPv4 address written as IPv6", "write " + a.String()
 		}
@@ -97,8 +102,6 @@ var dotted = regexp.MustCompile(`^(\d+)\.(\d+)\.(\d+)\.(\d+)$`)
 func parsePrefix(s string) (p netip.Prefix, wrong, remedy string) {
 	p, err := netip.ParsePrefix(s)
 	switch {
-	case err == nil && p.Addr().Is4In6():
-		return netip.Prefix{}, "is an IPv4 range written as IPv6", "write it as IPv4"
 	case err == nil && p != p.Masked():
 		p = p.Masked()
 		return p, "has bits set after its first " + strconv.Itoa(p.Bits()), "write " + p.String()
@@ -106,7 +109,7 @@ func parsePrefix(s string) (p netip.Prefix, wrong, remedy string) {
 		return p, "", ""
 	}
 	if a, err := netip.ParseAddr(s); err == nil {
-		return netip.Prefix{}, "is an address, not an address range", "write how long the range's prefix is, as in " + a.String() + "/16"
+		return netip.Prefix{}, "is an address, not an address range", "write how long the range's prefix is, as in " + a.Unmap().String() + "/16"
 	}
 	return netip.Prefix{}, "is not an address range", "write one, such as 10.244.0.0/16"
 }

@@ -43,7 +43,10 @@ type Spec struct {
 	KubeProxy  KubeProxy  `json:"kubeProxy,omitzero"`
 	Containerd Containerd `json:"containerd,omitzero"`
 	Kubelet    Kubelet    `json:"kubelet,omitzero"`
-	Firewall   string     `json:"firewall,omitempty"` // managed (default), off or ignore
+
+	// Firewall is managed (default): where firewalld runs, the ports of the host's roles are opened in it, and nodes trust
+	// the cluster's ranges; off: firewalld and ufw are stopped and disabled; or ignore: nothing is done.
+	Firewall string `json:"firewall,omitempty"`
 }
 
 // Host is one machine.

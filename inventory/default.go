@@ -10,9 +10,9 @@ const (
 	ModeIPTables = "iptables"
 	ModeIPVS     = "ipvs"
 
-	FirewallManaged = "managed" // kubewright opens what the cluster needs, and closes it again on reset
-	FirewallOff     = "off"     // kubewright turns the hosts' firewall off
-	FirewallIgnore  = "ignore"  // somebody else looks after it
+	FirewallManaged = "managed" // where firewalld runs, what the cluster needs is opened in it, until reset
+	FirewallOff     = "off"     // firewalld and ufw are stopped and disabled, until reset
+	FirewallIgnore  = "ignore"  // nothing is done: somebody else looks after it
 )
 
 // Default fills in everything the file did not say. It is the only place where defaults are, and may be called again.

@@ -95,7 +95,7 @@ const (
 	codeOverlap     = "KW-INV-027" // ranges or addresses that overlap
 	codeRegistries  = "KW-INV-028" // no registry host, or several
 	codePodSize     = "KW-INV-029" // the pod range's size
-	codeFamily      = "KW-INV-030" // IPv4 and IPv6 mixed
+	codeIPv6        = "KW-INV-030" // IPv6, which is not supported yet
 	codeDNSDomain   = "KW-INV-032" // the cluster's DNS domain
 	codeEndpoint    = "KW-INV-033" // the API server's endpoint
 	codeSAN         = "KW-INV-034" // a name in the API server's certificate

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -47,10 +48,12 @@ func (k check) endpoint() {
 		return
 	}
 	host, port, err := net.SplitHostPort(e)
+	if a, addrErr := netip.ParseAddr(strings.Trim(cmp.Or(host, e), "[]")); addrErr == nil && a.Is6() {
+		k.fail(endpointPath, ipv6("an IPv4 address"))
+		return
+	}
 	if err != nil {
-		if a, addrErr := netip.ParseAddr(e); addrErr == nil {
-			no("has no port", "write "+netip.AddrPortFrom(a, 6443).String())
-		} else if wrong, _ := siteWrong(e); wrong == "" {
+		if wrong, _ := siteWrong(e); wrong == "" {
 			no("has no port", "write "+e+":6443")
 		} else {
 			no("is not host:port", "write it as in 192.168.1.21:6443")

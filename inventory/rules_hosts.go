@@ -102,7 +102,7 @@ func (k check) unique() {
 		}
 		twin := false
 		if p := field(path, "address"); k.wrote(p) {
-			a := h.Address.Unmap()
+			a := h.Address
 			first, twice := addresses[a]
 			if twin = twice; twice {
 				k.report(p, Problem{Code: codeTwice, Found: show(a.String()), Wrong: "is already the address of " + k.hostLine(first), Remedy: "give each host its own address"})

@@ -20,9 +20,6 @@ var never = []struct {
 	{netip.MustParsePrefix("169.254.0.0/16"), "the link-local range"},
 	{netip.MustParsePrefix("224.0.0.0/3"), "the multicast and reserved ranges"},
 	{netip.MustParsePrefix("0.0.0.0/8"), "the range of unspecified addresses"},
-	{netip.MustParsePrefix("::1/128"), "the loopback address"},
-	{netip.MustParsePrefix("fe80::/10"), "the link-local range"},
-	{netip.MustParsePrefix("ff00::/8"), "the multicast range"},
 }
 
 // rangeName is how a message names a range: by its value, and as the default where nobody wrote it.
@@ -40,10 +37,6 @@ func (k check) ranges() {
 	if both && n.PodCIDR.Overlaps(n.ServiceCIDR) {
 		k.report(servicePath, Problem{Code: codeOverlap, Found: k.rangeName(servicePath, n.ServiceCIDR),
 			Wrong: "overlaps the pods' range " + n.PodCIDR.String() + k.onLine(podPath), Remedy: "choose ranges that share no address"})
-	}
-	if both && n.PodCIDR.Addr().Is4() != n.ServiceCIDR.Addr().Is4() {
-		k.report(servicePath, Problem{Code: codeFamily, Found: k.rangeName(servicePath, n.ServiceCIDR),
-			Wrong: "is " + family(n.ServiceCIDR.Addr()) + ", and the pods' range is " + family(n.PodCIDR.Addr()) + k.onLine(podPath), Remedy: "write both in one family"})
 	}
 	for _, x := range []struct {
 		path, what string
@@ -72,17 +65,6 @@ func (k check) ranges() {
 			k.report(endpointPath, Problem{Code: codeOverlap, Found: show(k.c.Spec.APIServer.Endpoint), Wrong: "is in the range " + x.prefix.String() + " of " + x.what, Remedy: "name an address that hosts can reach without the cluster"})
 		}
 	}
-	// Only nodes have to be of the pods' family: the registry is reached by address alone.
-	for i, h := range k.c.Spec.Hosts {
-		p := field(hostPath(i), "address")
-		if k.wrote(p) && h.Node() && !k.bad(podPath) && h.Address.Is4() != n.PodCIDR.Addr().Is4() {
-			remedy := "write an " + family(n.PodCIDR.Addr()) + " address"
-			if k.missing(podPath) {
-				remedy += ", or " + family(h.Address) + " ranges under spec.network"
-			}
-			k.report(p, Problem{Code: codeFamily, Found: show(h.Address.String()), Wrong: "is " + family(h.Address) + ", and the pods' range " + n.PodCIDR.String() + " is " + family(n.PodCIDR.Addr()), Remedy: remedy})
-		}
-	}
 }
 
 func (k check) onLine(path string) string {
@@ -92,45 +74,32 @@ func (k check) onLine(path string) string {
 	return fmt.Sprintf(" on line %d", k.place(path).line)
 }
 
-func family(a netip.Addr) string {
-	if a.Is4() {
-		return "IPv4"
-	}
-	return "IPv6"
-}
+// blockBits is the length of the blocks that the controller manager hands out, one to a node.
+const blockBits = 24
 
-// podRange checks that every node gets its block. The controller manager hands out /24 blocks (IPv6: /64), and its
-// allocator keeps a map of at most 2^16 of them.
+// podRange checks that every node gets its block. The controller manager's allocator keeps a map of at most 2^16 of them.
 func (k check) podRange() {
 	if k.bad(podPath) {
 		return
 	}
 	p := k.c.Spec.Network.PodCIDR
-	block := blockBits(p)
 	name := k.rangeName(podPath, p)
-	if p.Bits() > block {
-		k.report(podPath, Problem{Code: codePodSize, Found: name, Wrong: fmt.Sprintf("is smaller than the /%d that one node takes", block), Remedy: k.podSuggestion(p)})
+	if p.Bits() > blockBits {
+		k.report(podPath, Problem{Code: codePodSize, Found: name, Wrong: fmt.Sprintf("is smaller than the /%d that one node takes", blockBits), Remedy: k.podSuggestion(p)})
 		return
 	}
-	if block-p.Bits() > 16 {
-		k.report(podPath, Problem{Code: codePodSize, Found: name, Wrong: fmt.Sprintf("is larger than 65536 blocks of /%d", block), Remedy: fmt.Sprintf("write /%d or longer", block-16)})
+	if blockBits-p.Bits() > 16 {
+		k.report(podPath, Problem{Code: codePodSize, Found: name, Wrong: fmt.Sprintf("is larger than 65536 blocks of /%d", blockBits), Remedy: fmt.Sprintf("write /%d or longer", blockBits-16)})
 		return
 	}
-	if nodes, room := len(k.c.Nodes()), 1<<(block-p.Bits()); nodes > room {
-		k.report(podPath, Problem{Code: codePodSize, Found: name, Wrong: fmt.Sprintf("has room for %d of the %d nodes, each of which takes a /%d", room, nodes, block), Remedy: k.podSuggestion(p)})
+	if nodes, room := len(k.c.Nodes()), 1<<(blockBits-p.Bits()); nodes > room {
+		k.report(podPath, Problem{Code: codePodSize, Found: name, Wrong: fmt.Sprintf("has room for %d of the %d nodes, each of which takes a /%d", room, nodes, blockBits), Remedy: k.podSuggestion(p)})
 	}
-}
-
-func blockBits(p netip.Prefix) int {
-	if p.Addr().Is4() {
-		return 24
-	}
-	return 64
 }
 
 // podSuggestion is the range around p that is large enough.
 func (k check) podSuggestion(p netip.Prefix) string {
-	bits := blockBits(p)
+	bits := blockBits
 	for room := 1; room < len(k.c.Nodes()); room *= 2 {
 		bits--
 	}
@@ -144,20 +113,19 @@ func (k check) serviceRange() {
 		return
 	}
 	p := k.c.Spec.Network.ServiceCIDR
-	hostBits := p.Addr().BitLen() - p.Bits()
-	whole := p.Addr().BitLen()
+	hostBits := 32 - p.Bits()
 	switch {
 	case hostBits < 4:
-		k.report(servicePath, Problem{Code: codeServiceSize, Found: show(p.String()), Wrong: fmt.Sprintf("has %d addresses; at least 10 are needed", 1<<hostBits), Remedy: fmt.Sprintf("write /%d or shorter", whole-4)})
+		k.report(servicePath, Problem{Code: codeServiceSize, Found: show(p.String()), Wrong: fmt.Sprintf("has %d addresses; at least 10 are needed", 1<<hostBits), Remedy: "write /28 or shorter"})
 	case hostBits > 20:
-		k.report(servicePath, Problem{Code: codeServiceSize, Found: show(p.String()), Wrong: "has more than 2^20 addresses", Remedy: "write " + netip.PrefixFrom(p.Addr(), whole-20).String()})
+		k.report(servicePath, Problem{Code: codeServiceSize, Found: show(p.String()), Wrong: "has more than 2^20 addresses", Remedy: "write " + netip.PrefixFrom(p.Addr(), 12).String()})
 	}
 }
 
 // podsPerNode checks that a node's block has an address for each of its pods.
 func (k check) podsPerNode() {
 	const path = "spec.kubelet.maxPods"
-	if k.bad(path) || k.bad(podPath) || !k.wrote(path) || !k.c.Spec.Network.PodCIDR.Addr().Is4() {
+	if !k.wrote(path) {
 		return
 	}
 	// 256 without the network's, the broadcast and the bridge's address.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"path"
 	"slices"
@@ -13,11 +14,12 @@ import (
 // Claim is what grows on a host by itself while a cluster runs on it, and that no other op makes. Claiming it writes down which of it was there
 // before; giving it up removes what was not.
 type Claim struct {
+	Name   string   `json:"name,omitempty"`   // a host may have several; "" is "cluster"
 	Links  []string `json:"links,omitempty"`  // network interfaces; "*" matches as in file names
 	Tables []string `json:"tables,omitempty"` // of nftables, as "ip kube-proxy"
 	Chains []string `json:"chains,omitempty"` // prefixes of iptables chains and of ip sets: "KUBE-"
 	Slices []string `json:"slices,omitempty"` // whose processes end with the cluster
-	Mounts []string `json:"mounts,omitempty"` // paths at or below which file systems get mounted
+	Mounts []string `json:"mounts,omitempty"` // paths at or below which file systems get mounted; "*" matches as in file names
 	Held   bool     `json:"held,omitempty"`
 }
 
@@ -39,10 +41,17 @@ type growth struct {
 	IPVS   bool     `json:"ipvs,omitempty"`
 }
 
-func (c Claim) Key() Key { return "claim:cluster" }
+func (c Claim) Key() Key { return Key("claim:" + c.name()) }
+
+func (c Claim) name() string {
+	if c.Name == "" {
+		return "cluster"
+	}
+	return c.Name
+}
 
 func (c Claim) Observe(_ context.Context, m Machine) (Op, error) {
-	rec, err := readClaim(m)
+	rec, err := c.read(m)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +60,7 @@ func (c Claim) Observe(_ context.Context, m Machine) (Op, error) {
 }
 
 func (c Claim) Set(ctx context.Context, m Machine, _ Op) error {
-	rec, err := readClaim(m)
+	rec, err := c.read(m)
 	if err != nil {
 		return err
 	}
@@ -64,7 +73,7 @@ func (c Claim) Set(ctx context.Context, m Machine, _ Op) error {
 	if err := rec.giveUp(ctx, m); err != nil {
 		return err
 	}
-	return remove(m, claimFile(m))
+	return remove(m, c.file(m))
 }
 
 // claim adds to a record that is there already: what it says was there before stays true.
@@ -93,7 +102,7 @@ func (c Claim) claim(ctx context.Context, m Machine, rec *claimed) error {
 	if err != nil {
 		return err
 	}
-	return writeMark(m, claimFile(m), append(data, '\n'))
+	return writeMark(m, c.file(m), append(data, '\n'))
 }
 
 // look finds what there is of what c names.
@@ -119,7 +128,7 @@ func (c Claim) look(ctx context.Context, m Machine) (g growth, err error) {
 		return g, err
 	}
 	g.Mounts = keepIf(mounts, func(at string) bool {
-		return slices.ContainsFunc(c.Mounts, func(p string) bool { return at == p || strings.HasPrefix(at, strings.TrimSuffix(p, "/")+"/") })
+		return slices.ContainsFunc(c.Mounts, func(p string) bool { return atOrBelow(p, at) })
 	})
 	for _, s := range c.Slices {
 		state, err := m.Units().State(ctx, s)
@@ -140,6 +149,16 @@ func (c Claim) look(ctx context.Context, m Machine) (g growth, err error) {
 		g.IPVS = ipvsInUse(m)
 	}
 	return g, nil
+}
+
+// atOrBelow says whether a path is one that the pattern matches, or below one.
+func atOrBelow(pattern, at string) bool {
+	parts, depth := strings.Split(at, "/"), strings.Count(strings.TrimSuffix(pattern, "/"), "/")+1
+	if len(parts) < depth {
+		return false
+	}
+	ok, _ := path.Match(strings.TrimSuffix(pattern, "/"), strings.Join(parts[:depth], "/"))
+	return ok
 }
 
 // giveUp removes what is there now and was not before: processes first, since they would make the rest anew.
@@ -188,13 +207,13 @@ func (rec *claimed) giveUp(ctx context.Context, m Machine) error {
 			return err
 		}
 	}
-	return rec.deleteTables(ctx, m, network, grown.Tables)
+	return rec.deleteTables(m, network, grown.Tables)
 }
 
-// deleteTables deletes the tables named, and those of iptables that nobody had before and nobody has anything in now.
-func (rec *claimed) deleteTables(ctx context.Context, m Machine, network Network, tables []string) error {
+// deleteTables deletes the tables named, and those of iptables that nobody had before and nobody else has anything in now.
+func (rec *claimed) deleteTables(m Machine, network Network, tables []string) error {
 	if len(rec.Claim.Chains) > 0 {
-		idle, err := idleTables(ctx, m, rec.All)
+		idle, err := idleTables(m, rec.All, rec.Claim.Chains)
 		if err != nil {
 			return err
 		}
@@ -247,16 +266,19 @@ func tablesOf(m Machine) ([]string, error) {
 	return tables, nil
 }
 
-func claimFile(m Machine) string { return stateDir(m) + "/claim.json" }
+// file is where the record of the claim lies.
+func (c Claim) file(m Machine) string {
+	return stateDir(m) + "/claim-" + url.PathEscape(c.name()) + ".json"
+}
 
-func readClaim(m Machine) (*claimed, error) {
-	data, err := readSmall(m, claimFile(m), false)
+func (c Claim) read(m Machine) (*claimed, error) {
+	data, err := readSmall(m, c.file(m), false)
 	if err != nil || data == nil {
 		return nil, err
 	}
 	var rec claimed
 	if err := strict(data, &rec); err != nil {
-		return nil, fmt.Errorf("%s: %w", claimFile(m), err)
+		return nil, fmt.Errorf("%s: %w", c.file(m), err)
 	}
 	return &rec, nil
 }

@@ -153,50 +153,6 @@ func (t savedTable) without(chains []string) string {
 	return out.String()
 }
 
-// idleTables are the tables of nftables that the new iptables keeps, that were not there before and that hold no rule, no further chain and no policy
-// but accept. Where the host has no iptables, nobody on it could have made them.
-func idleTables(ctx context.Context, m Machine, before []string) ([]string, error) {
-	now, err := tablesOf(m)
-	if err != nil {
-		return nil, err
-	}
-	var idle []string
-	for family, tool := range map[string]string{"ip": "iptables", "ip6": "ip6tables"} {
-		grown := keepIf(minus(now, before), func(t string) bool {
-			f, name, _ := strings.Cut(t, " ")
-			return f == family && slices.Contains([]string{"filter", "nat", "mangle", "raw", "security"}, name)
-		})
-		if len(grown) == 0 {
-			continue
-		}
-		if slices.Contains(iptablesTools(m), tool+"-nft") {
-			tool += "-nft"
-		} else if toolPath(m, tool+"-save") == "" {
-			idle = append(idle, grown...)
-			continue
-		}
-		tables, err := save(ctx, m, tool)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range grown {
-			_, name, _ := strings.Cut(t, " ")
-			i := slices.IndexFunc(tables, func(s savedTable) bool { return s.name == name })
-			if i < 0 || tables[i].idle() {
-				idle = append(idle, t)
-			}
-		}
-	}
-	return idle, nil
-}
-
-func (t savedTable) idle() bool {
-	return len(t.rules) == 0 && !slices.ContainsFunc(t.chains, func(c string) bool {
-		f := strings.Fields(c)
-		return len(f) < 2 || f[1] != "ACCEPT"
-	})
-}
-
 // setsOf lists the ip sets with one of the prefixes.
 func setsOf(ctx context.Context, m Machine, prefixes []string) ([]string, error) {
 	tool := toolPath(m, "ipset")

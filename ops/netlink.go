@@ -29,18 +29,8 @@ func (h *host) DeleteLink(name string) error {
 
 var nftFamilies = map[byte]string{1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 
-// From linux/netfilter/nfnetlink.h and nf_tables.h.
-const (
-	nftables      = 10 << 8 // subsystem
-	nftGetTable   = nftables | 1
-	nftDelTable   = nftables | 2
-	nftBatchBegin = 0x10
-	nftBatchEnd   = 0x11
-	nftTableName  = 1 // attribute
-)
-
 func (h *host) Tables() ([]string, error) {
-	answers, err := netlink(unix.NETLINK_NETFILTER, message{kind: nftGetTable, flags: unix.NLM_F_DUMP, body: []byte{0, 0, 0, 0}})
+	answers, err := nftDump(nftGetTable, 0)
 	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil, nil // a kernel without nftables
 	}
@@ -121,6 +111,7 @@ func netlink(protocol int, messages ...message) ([][]byte, error) {
 		return nil, err
 	}
 	var answers [][]byte
+	var changed error // what is listed changed meanwhile: the list may have gaps
 	buffer := make([]byte, 64<<10)
 	for {
 		n, _, err := unix.Recvfrom(fd, buffer, 0)
@@ -136,9 +127,12 @@ func netlink(protocol int, messages ...message) ([][]byte, error) {
 				return nil, errors.New("the kernel's answer is cut off")
 			}
 			body := rest[unix.SizeofNlMsghdr:size]
+			if binary.NativeEndian.Uint16(rest[6:])&unix.NLM_F_DUMP_INTR != 0 {
+				changed = unix.EINTR
+			}
 			switch binary.NativeEndian.Uint16(rest[4:]) {
 			case unix.NLMSG_DONE:
-				return answers, nil
+				return answers, changed
 			case unix.NLMSG_ERROR:
 				if len(body) < 4 {
 					return nil, errors.New("the kernel's answer is cut off")

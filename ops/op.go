@@ -83,8 +83,9 @@ type Units interface {
 // UnitState is what a service manager says of a unit.
 type UnitState struct {
 	Exists, Enabled, Active bool
-	Unsettled               bool   // neither active nor at rest: it has failed, or is about to be tried again
-	Inputs                  string // value of InputsVar in the main process' environment
+	Unsettled               bool      // neither active nor at rest: it has failed, or is about to be tried again
+	Inputs                  string    // value of InputsVar in the main process' environment
+	Since                   time.Time `json:",omitzero"` // when it became active
 }
 
 // InputsVar is the environment variable that carries the digest of what a unit read when it started. A crash between writing a file and

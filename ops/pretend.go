@@ -33,6 +33,7 @@ type Pretend struct {
 	firewall map[FirewallEntry]bool
 	links    []string
 	tables   []string
+	rulesets map[string]ruleset
 	ipvs     bool
 	ran      []string
 	changes  int

@@ -82,6 +82,13 @@ func (p *Pretend) Tables() ([]string, error) {
 // DeleteTable deletes a table.
 func (p *Pretend) DeleteTable(name string) error { return p.drop(&p.tables, name) }
 
+// ruleset is what a test says that the table holds, and otherwise nothing.
+func (p *Pretend) ruleset(table string) (ruleset, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rulesets[table], nil
+}
+
 // FlushIPVS removes all services.
 func (p *Pretend) FlushIPVS() error {
 	p.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 type pretendUnit struct {
@@ -77,7 +78,7 @@ func (t pretendUnits) State(_ context.Context, name string) (UnitState, error) {
 	s := u.UnitState
 	s.Exists = exists
 	if !s.Active {
-		s.Inputs = ""
+		s.Inputs, s.Since = "", time.Time{}
 	}
 	return s, nil
 }
@@ -111,8 +112,8 @@ func (t pretendUnits) Restart(_ context.Context, name string) error {
 		t.change(name, func(u *pretendUnit) { u.Active, u.Unsettled = false, true })
 		return fmt.Errorf("%s did not start: %w", name, u.broken)
 	}
-	inputs := t.inputs(name)
-	t.change(name, func(u *pretendUnit) { u.Active, u.Unsettled, u.Inputs = true, false, inputs })
+	inputs, now := t.inputs(name), t.p.Now()
+	t.change(name, func(u *pretendUnit) { u.Active, u.Unsettled, u.Inputs, u.Since = true, false, inputs, now })
 	t.effects(name, true)
 	return nil
 }

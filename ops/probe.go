@@ -19,19 +19,23 @@ type Probe struct {
 	Cert    string `json:"cert,omitempty"` // files with a client certificate and its key
 	KeyFile string `json:"key,omitempty"`
 	Within  int    `json:"within,omitempty"` // seconds
-	OK      bool   `json:"ok,omitempty"`
+	// Inputs is the value of InputsVar that the server's process was started with; "" is not compared. Without it the old process of a
+	// changed static pod, which answers for a while yet, would be taken for the new one.
+	Inputs string `json:"inputs,omitempty"`
+	OK     bool   `json:"ok,omitempty"`
 }
 
 const (
 	probeEvery = 25 * time.Millisecond
-	probeOnce  = 3 * time.Second // for a look; what is not there refuses at once, and a busy host needs a while to answer
-	probeTry   = 2 * time.Second // for one of many while waiting
+	probeOnce  = 3 * time.Second        // for a look; what is not there refuses at once, and a busy host needs a while to answer
+	probeTry   = 2 * time.Second        // for one of many while waiting
+	probeOld   = 100 * time.Millisecond // between looks through all processes, which are not as cheap
 )
 
 func (p Probe) Key() Key { return Key("probe:" + p.Name) }
 
 func (p Probe) Observe(ctx context.Context, m Machine) (Op, error) {
-	err := p.once(ctx, m, probeOnce)
+	err := p.ready(ctx, m, probeOnce)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -52,14 +56,18 @@ func (p Probe) Set(ctx context.Context, m Machine, _ Op) error {
 	defer cancel()
 	last := errors.New("it did not answer")
 	for {
-		err := p.once(waiting, m, probeTry)
+		err := p.ready(waiting, m, probeTry)
 		if err == nil {
 			return nil
+		}
+		every := probeEvery
+		if errors.Is(err, errOldRuns) {
+			every = probeOld
 		}
 		if waiting.Err() == nil { // else it says only that time is over
 			last = err
 		}
-		if pause(waiting, probeEvery) != nil {
+		if pause(waiting, every) != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -70,6 +78,24 @@ func (p Probe) Set(ctx context.Context, m Machine, _ Op) error {
 
 // same: that something answers although it did not before is nothing to undo.
 func (p Probe) same(seen Op) bool { return !p.OK || seen.(Probe).OK }
+
+var errOldRuns = errors.New("the old one still runs")
+
+// ready says what is lacking. A server is asked again once its process is there: the first answer may have been the last of the old one.
+func (p Probe) ready(ctx context.Context, m Machine, timeout time.Duration) error {
+	err := p.once(ctx, m, timeout)
+	if err != nil || p.Inputs == "" {
+		return err
+	}
+	started, err := running(ctx, m, p.Inputs)
+	if err != nil {
+		return err
+	}
+	if !started {
+		return fmt.Errorf("it answers, but %w: no process has %s=%s", errOldRuns, InputsVar, p.Inputs)
+	}
+	return p.once(ctx, m, timeout)
+}
 
 // once asks once. Files are read each time: they may be made while it waits.
 func (p Probe) once(ctx context.Context, m Machine, timeout time.Duration) error {

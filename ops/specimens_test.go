@@ -499,6 +499,7 @@ func TestChainsAreTakenOutOfWhatIptablesSaved(t *testing.T) {
 	}
 	now = saved
 	w.Grow(nil, []string{"ip nat", "ip filter"}, false)
+	w.rulesets = map[string]ruleset{"ip nat": {chains: []nftChain{{name: "THEIRS"}}}}
 	if err := undo(t, w, first, claim); err != nil {
 		t.Fatal(err)
 	}

@@ -60,6 +60,9 @@ func (s *systemd) State(ctx context.Context, name string) (UnitState, error) {
 		Enabled: file == "enabled" || file == "enabled-runtime",
 		Active:  active == "active" || active == "reloading",
 	}
+	if since, ok := p["ActiveEnterTimestamp"].(uint64); ok && state.Active && since != 0 {
+		state.Since = time.UnixMicro(int64(since))
+	}
 	state.Unsettled = !state.Active && active != "inactive" && active != ""
 	if strings.HasSuffix(name, ".service") && state.Active {
 		main, err := conn.GetServicePropertyContext(ctx, name, "MainPID")

@@ -100,7 +100,7 @@ func fields(op Op) string {
 		if d.Decode(&value) != nil {
 			break
 		}
-		if name == "noDirs" {
+		if name == "noDirs" || name == "reads" { // of what is read only what is outdated tells anything
 			continue
 		}
 		if name == "absent" && string(value) == "true" {

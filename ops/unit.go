@@ -1,6 +1,10 @@
 package ops
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"os"
+)
 
 // Unit is a unit of the service manager.
 type Unit struct {
@@ -9,6 +13,10 @@ type Unit struct {
 	Active  bool   `json:"active,omitempty"`
 	Inputs  string `json:"inputs,omitempty"`  // digest of what it reads (see InputsVar); another one restarts it; "" is not compared
 	KillAll bool   `json:"killAll,omitempty"` // stopping it also ends what it left behind in its control group
+	// Reads are files that its process reads only when it starts, and whose content the plan does not know. Where one of them was modified
+	// after the unit became active, an observation says which, and setting restarts the unit.
+	Reads    []string `json:"reads,omitempty"`
+	Outdated string   `json:"outdated,omitempty"`
 	// Unsettled is, in observations, that it is neither active nor at rest: it has failed, or is about to be tried again.
 	Unsettled bool `json:"unsettled,omitempty"`
 }
@@ -24,11 +32,38 @@ func (u Unit) Observe(ctx context.Context, m Machine) (Op, error) {
 	if u.Inputs != "" {
 		seen.Inputs = s.Inputs
 	}
-	return seen, nil
+	// Reads stay with the wish: undoing it is no reason to restart what was there before.
+	seen.Outdated, err = u.outdated(m, s)
+	return seen, err
+}
+
+// outdated names the first file that was modified since the unit became active. A time that is yet to come says nothing: somebody's clock
+// was wrong, and no restart would mend it.
+func (u Unit) outdated(m Machine, s UnitState) (string, error) {
+	if !s.Active || s.Since.IsZero() {
+		return "", nil
+	}
+	for _, file := range u.Reads {
+		fi, err := os.Stat(m.Path(file))
+		if missing(err) {
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", file, cause(err))
+		}
+		if at := fi.ModTime(); at.After(s.Since) && !at.After(m.Now()) {
+			return file, nil
+		}
+	}
+	return "", nil
 }
 
 func (u Unit) Set(ctx context.Context, m Machine, _ Op) error {
 	now, err := m.Units().State(ctx, u.Name)
+	if err != nil {
+		return err
+	}
+	old, err := u.outdated(m, now)
 	if err != nil {
 		return err
 	}
@@ -42,7 +77,7 @@ func (u Unit) Set(ctx context.Context, m Machine, _ Op) error {
 		}
 	}
 	switch {
-	case u.Active && (!now.Active || u.Inputs != "" && u.Inputs != now.Inputs):
+	case u.Active && (!now.Active || old != "" || u.Inputs != "" && u.Inputs != now.Inputs):
 		if err := changing(m, "restart "+u.Name); err != nil {
 			return err
 		}
@@ -68,5 +103,5 @@ func (u Unit) Set(ctx context.Context, m Machine, _ Op) error {
 
 func (u Unit) same(seen Op) bool {
 	s := seen.(Unit)
-	return u.Enabled == s.Enabled && u.Active == s.Active && (u.Active || u.Unsettled || !s.Unsettled) && (u.Inputs == "" || u.Inputs == s.Inputs)
+	return u.Enabled == s.Enabled && u.Active == s.Active && (len(u.Reads) == 0 || s.Outdated == "") && (u.Active || u.Unsettled || !s.Unsettled) && (u.Inputs == "" || u.Inputs == s.Inputs)
 }

@@ -21,7 +21,7 @@ var clusterObjects = engine.Phase[Input]{
 	Long: "Applies, server-side, the roles and ConfigMaps that kubeadm's tools look for, kube-proxy and flannel, while " +
 		"the nodes join.",
 	On:    onCluster,
-	After: []string{"api"},
+	After: []string{"control-plane"},
 	Steps: clusterSteps,
 }
 
@@ -97,6 +97,7 @@ var clusterReady = engine.Phase[Input]{
 	Short: "wait until the cluster works",
 	Long:  "Waits, by watching, until every node is Ready and kube-proxy and flannel are rolled out.",
 	On:    onCluster,
+	After: []string{"controllers", "join"}, // what has failed there is not waited for here
 	Steps: func(in Input) ([]engine.Step, error) {
 		l := list{in: in}
 		for _, h := range in.Cluster.Nodes() {
@@ -204,7 +205,7 @@ func roles() []runtime.Object {
 	out := []runtime.Object{
 		bind("kubeadm:cluster-admins", "cluster-admin", group("kubeadm:cluster-admins")),
 		bind("kubeadm:kubelet-bootstrap", "system:node-bootstrapper", group(bootstrappers)),
-		bind("kubeadm:node-autoapprove-bootstrap", "system:certificates.k8s.io:certificatesigningrequests:nodeclient", group(bootstrappers)),
+		// kubeadm also lets whoever holds a bootstrap token have a certificate for any node's name approved at once. Here a person approves it.
 		bind("kubeadm:node-autoapprove-certificate-rotation", "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", group("system:nodes")),
 		&rbacv1.ClusterRole{
 			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},

@@ -23,12 +23,11 @@ var tlsSuites = []string{
 	"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
 }
 
-var controlPlaneManifests = engine.Phase[Input]{
+var controlPlane = engine.Phase[Input]{
 	Name:  "control-plane",
-	Short: "write the control plane's static pods",
-	Long: "Writes etcd, the API server and the scheduler as static pods, and the policies the API server reads. The controller " +
-		"manager's is held back until etcd is healthy: it exits when the API does not answer within ten seconds of its start, and " +
-		"would then wait out a crash back-off.",
+	Short: "bring up etcd and the API",
+	Long: "Writes etcd and the API server as static pods, with the policies the API server reads, pulls what runs next meanwhile, and " +
+		"waits on the host itself until both answer. On a running control plane each is changed only once the one below it is back.",
 	On:    onControlPlane,
 	Steps: controlPlaneSteps,
 }
@@ -44,26 +43,50 @@ func controlPlaneSteps(in Input) ([]engine.Step, error) {
 	for _, p := range policies {
 		l.add(p.Why, private(policyDir+"/"+p.Name, p.Content))
 	}
-	l.add("the kubelet runs what lies here", ops.Dir{Path: manifests, Mode: 0o700, Owned: true})
-	l.pod(etcdPod(&l))
-	l.pod(apiServerPod(&l))
-	l.pod(schedulerPod(&l))
+	etcd, api := etcdPod(&l), apiServerPod(&l, policies)
+	store := ops.Probe{Name: "etcd", URL: "http://127.0.0.1:2381/readyz", Inputs: etcd.inputs(), Within: probeWithin, OK: true}
+	l.pod(etcd)
+	if in.running() {
+		// An API server whose store goes away exits, and the kubelet lets it wait longer from one exit to the next.
+		l.add("the store is healthy", store)
+	}
+	l.pod(api)
+	for _, name := range []string{"kube-controller-manager", "kube-scheduler", "kube-proxy", "flannel"} {
+		l.add("pulled while the API server comes up", ops.Image{Ref: l.pinned(name), Present: true})
+	}
+	if !in.running() {
+		l.add("the store is healthy", store)
+	}
+	l.add("the API server is ready", ops.Probe{
+		Name: "kube-apiserver", URL: "https://" + in.Host.Address.String() + ":6443/readyz", CA: caCert(KubernetesCA),
+		Inputs: api.inputs(), Within: probeWithin, OK: true,
+	})
 	return l.done()
 }
 
-var controllerManager = engine.Phase[Input]{
-	Name:  "api",
-	Short: "wait for the API and start the controllers",
-	Long: "Waits, on the host itself, until etcd answers, then lets the kubelet start the controller manager, and waits for the API " +
-		"server.",
+// probeWithin is how long a part of the control plane may take to answer, in seconds. A busy host takes ten.
+const probeWithin = 180
+
+// running says whether etcd runs on the host already.
+func (in Input) running() bool {
+	for _, l := range in.facts().Listening {
+		if l.Port == 2379 {
+			return true
+		}
+	}
+	return false
+}
+
+var controllers = engine.Phase[Input]{
+	Name:  "controllers",
+	Short: "start the controller manager and the scheduler",
+	Long: "Lets the kubelet start the controller manager and the scheduler now that the API answers: the controller manager exits when " +
+		"it does not within ten seconds, and would then wait out a crash back-off.",
 	On: onControlPlane,
 	Steps: func(in Input) ([]engine.Step, error) {
 		l := list{in: in}
-		l.add("the store is healthy", ops.Probe{Name: "etcd", URL: "http://127.0.0.1:2381/readyz", Within: 120, OK: true})
 		l.pod(controllerManagerPod(&l))
-		l.add("the API server is ready", ops.Probe{
-			Name: "kube-apiserver", URL: "https://" + in.Host.Address.String() + ":6443/readyz", CA: caCert(KubernetesCA), Within: 120, OK: true,
-		})
+		l.pod(schedulerPod(&l))
 		return l.done()
 	},
 }
@@ -73,6 +96,7 @@ func etcdPod(l *list) staticPod {
 	addr := in.Host.Address.String()
 	return staticPod{
 		name: "etcd", image: l.image("etcd"), command: "etcd", why: "the store of everything",
+		annotations: map[string]string{"kubeadm.kubernetes.io/etcd.advertise-client-urls": "https://" + addr + ":2379"},
 		flags: map[string]string{
 			"name":                           in.Host.Name,
 			"data-dir":                       "/var/lib/etcd",
@@ -103,11 +127,16 @@ func etcdPod(l *list) staticPod {
 	}
 }
 
-func apiServerPod(l *list) staticPod {
+func apiServerPod(l *list, policies []templates.Policy) staticPod {
+	var reads [][]byte
+	for _, p := range policies {
+		reads = append(reads, p.Content)
+	}
 	in := l.in
 	addr := in.Host.Address.String()
 	return staticPod{
-		name: "kube-apiserver", image: l.image("kube-apiserver"), command: "kube-apiserver", why: "the API",
+		name: "kube-apiserver", image: l.image("kube-apiserver"), command: "kube-apiserver", why: "the API", reads: reads,
+		annotations: map[string]string{"kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint": addr + ":6443"},
 		flags: map[string]string{
 			"advertise-address":                       addr,
 			"allow-privileged":                        "true",

@@ -40,8 +40,12 @@ func firewall(l *list) {
 	switch in.Cluster.Spec.Firewall {
 	case inventory.FirewallManaged:
 		if in.facts().Units["firewalld.service"].Active {
-			l.add("the host's roles need these ports, and pods reach them from the pod range",
-				ops.Firewalld{Ports: openPorts(in), Sources: trustedSources(in)})
+			l.add("the host's roles need these ports", ops.Firewalld{Ports: openPorts(in)})
+			if in.Host.Node() {
+				l.add("what comes from pods and Services is the cluster's own", ops.Firewalld{Zone: "trusted", Sources: []string{
+					in.Cluster.Spec.Network.PodCIDR.String(), in.Cluster.Spec.Network.ServiceCIDR.String(),
+				}})
+			}
 		}
 	case inventory.FirewallOff:
 		for _, name := range []string{"firewalld.service", "ufw.service"} {
@@ -117,7 +121,7 @@ func sysctls() []ops.Sysctl {
 func openPorts(in Input) []string {
 	var out []string
 	if in.Host.Has(inventory.ControlPlane) {
-		out = append(out, "6443/tcp", "2379-2380/tcp")
+		out = append(out, "6443/tcp")
 	}
 	if in.Host.Node() {
 		out = append(out, "10250/tcp", "8472/udp", "30000-32767/tcp", "30000-32767/udp")
@@ -126,11 +130,4 @@ func openPorts(in Input) []string {
 		out = append(out, fmt.Sprintf("%d/tcp", in.Cluster.Spec.Registry.Port))
 	}
 	return out
-}
-
-func trustedSources(in Input) []string {
-	if !in.Host.Node() {
-		return nil
-	}
-	return []string{in.Cluster.Spec.Network.PodCIDR.String(), in.Cluster.Spec.Network.ServiceCIDR.String()}
 }

@@ -90,13 +90,19 @@ func (l *list) binary(name, dir string) ops.File {
 	}
 }
 
-// image is the reference by digest of one of the bundle's images in the private registry.
-func (l *list) image(name string) string {
+// image is the reference of one of the bundle's images in the private registry: the digest decides, the tag is for people and for
+// kubeadm, which reads versions from it.
+func (l *list) image(name string) string { return l.locked(name).Reference(l.in.Cluster.Registry()) }
+
+// pinned is the reference by digest alone, which is the name that the runtime keeps the image under.
+func (l *list) pinned(name string) string { return l.locked(name).Pinned(l.in.Cluster.Registry()) }
+
+func (l *list) locked(name string) bundle.Component {
 	c, err := l.in.Lock.Image(name)
 	if err != nil && l.err == nil {
 		l.err = err
 	}
-	return c.Pinned(l.in.Cluster.Registry())
+	return c
 }
 
 // digestOf sums up what a unit reads when it starts.

@@ -1,8 +1,10 @@
 package phases
 
 import (
+	"net/netip"
 	"time"
 
+	"github.com/kubewright/kubewright/agent"
 	"github.com/kubewright/kubewright/engine"
 	"github.com/kubewright/kubewright/inventory"
 	"github.com/kubewright/kubewright/ops"
@@ -14,8 +16,8 @@ import (
 
 var controlPlaneKubelet = engine.Phase[Input]{
 	Name:  "kubelet",
-	Short: "start the control plane",
-	Long:  "Starts the kubelet, which runs the control plane's static pods.",
+	Short: "start the kubelet",
+	Long:  "Starts the kubelet, which will run the control plane's static pods.",
 	On:    onControlPlane,
 	Steps: kubeletSteps,
 }
@@ -26,7 +28,7 @@ var workerKubelet = engine.Phase[Input]{
 	Long: "Starts the kubelet once the API answers. It has its certificate already and registers itself at the first try; all " +
 		"nodes join at once.",
 	On:    onWorkers,
-	After: []string{"api"},
+	After: []string{"control-plane"},
 	Steps: kubeletSteps,
 }
 
@@ -38,11 +40,16 @@ func kubeletSteps(in Input) ([]engine.Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !in.Host.Has(inventory.ControlPlane) {
-		l.add("static pods may be put here", ops.Dir{Path: manifests, Mode: 0o700, Owned: true})
-	}
+	l.add("the kubelet runs what lies here", ops.Dir{Path: manifests, Mode: 0o700, Owned: true})
 	l.add("the kubelet looks for volume plugins here", ops.Dir{Path: "/usr/libexec/kubernetes", Mode: 0o755, Owned: true})
 	l.add("how this kubelet behaves", private(kubeletConfigPath, config))
+	instance, err := yaml.Marshal(map[string]string{
+		"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "containerRuntimeEndpoint": criSocket,
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.add("kubeadm's tools read the runtime's socket here", private("/var/lib/kubelet/instance-config.yaml", instance))
 	flags := []byte("KUBELET_KUBEADM_ARGS=\"--hostname-override=" + in.Host.Name + " --node-ip=" + in.Host.Address.String() + "\"\n")
 	l.add("the node's name and address are the inventory's", private("/var/lib/kubelet/kubeadm-flags.env", flags))
 	svc := service{
@@ -50,11 +57,22 @@ func kubeletSteps(in Input) ([]engine.Step, error) {
 		After: "containerd.service network-online.target", Wants: "containerd.service network-online.target",
 		Exec:            "/usr/local/bin/kubelet --kubeconfig=/etc/kubernetes/kubelet.conf --config=" + kubeletConfigPath + " $KUBELET_KUBEADM_ARGS",
 		EnvironmentFile: "-/var/lib/kubelet/kubeadm-flags.env",
-		Reads:           [][]byte{config, flags, []byte(l.binary("kubelet", "").Digest)},
+		Reads:           [][]byte{config, flags, []byte(l.binary("kubelet", "").Digest), []byte(apiFor(in))},
 	}
 	l.add("the kubelet starts with the host", svc.file())
+	l.add("its pods end with it", pods())
 	l.add("the node runs pods", svc.unit())
 	return l.done()
+}
+
+// resolved says whether a host asks systemd-resolved's stub for names.
+func resolved(f agent.Facts) bool {
+	for _, s := range f.Nameservers {
+		if a, err := netip.ParseAddr(s); err != nil || !a.IsLoopback() {
+			return false
+		}
+	}
+	return f.Units["systemd-resolved.service"].Active
 }
 
 // KubeletConfig is one host's kubelet configuration. The cluster's kubelet-config ConfigMap is the same without what is
@@ -105,8 +123,12 @@ func kubeletConfig(in Input) *kubeletv1.KubeletConfiguration {
 	if in.facts().Container != "" {
 		k.FailSwapOn = new(false) // swap is the machine's below, and shows in here
 	}
-	if len(in.facts().Nameservers) == 0 {
+	switch {
+	case len(in.facts().Nameservers) == 0:
 		k.ResolverConfig = new("") // without name servers there is nothing for pods to inherit
+	case resolved(in.facts()):
+		// systemd-resolved's stub answers on the host's loopback only; its own list is for everyone else (kubeadm does the same).
+		k.ResolverConfig = new("/run/systemd/resolve/resolv.conf")
 	}
 	return k
 }

@@ -79,7 +79,7 @@ func containerdSteps(in Input) ([]engine.Step, error) {
 	l.add("read as soon as the runtime starts: a node with it is ready when it registers",
 		text("/etc/cni/net.d/10-flannel.conflist", cniConfig()))
 
-	config, err := toml.Marshal(containerdConfig(in, l.image("pause")))
+	config, err := toml.Marshal(containerdConfig(in, l.pinned("pause")))
 	if err != nil {
 		return nil, err
 	}
@@ -116,11 +116,14 @@ func claim() ops.Claim {
 		Links:  []string{"cni0", "flannel.1", "kube-ipvs0"},
 		Tables: []string{"ip kube-proxy", "ip6 kube-proxy", "ip flannel-ipv4", "ip6 flannel-ipv6", "inet cni_hostport", "ip cni_hostport", "ip6 cni_hostport"},
 		Chains: []string{"KUBE-", "FLANNEL-", "CNI-"},
-		Slices: []string{"kubepods.slice"},
-		Mounts: []string{"/var/lib/kubelet", "/run/containerd", "/run/netns"},
+		Mounts: []string{"/var/lib/kubelet", "/run/containerd", "/run/netns/cni-*"},
 		Held:   true,
 	}
 }
+
+// pods names the processes of pods. It is stated just before the kubelet, so that reset ends them as soon as it has stopped the kubelet, before
+// it removes what they write to.
+func pods() ops.Claim { return ops.Claim{Name: "pods", Slices: []string{"kubepods.slice"}, Held: true} }
 
 // cniConfig delegates to the bridge plugin with the subnet that flannel writes; flannel's own plugin wants cniVersion 0.3.1.
 func cniConfig() []byte {
@@ -180,16 +183,17 @@ func registryHosts(registry string) table {
 var images = engine.Phase[Input]{
 	Name:  "images",
 	Short: "pull the images the host will run",
-	Long:  "Pulls, by digest and from the private registry, what this host will run, while other hosts do other work.",
-	On:    onNodes,
+	Long: "Pulls, by digest and from the private registry, what this host will run first, before its kubelet starts and while other hosts do " +
+		"other work.",
+	On: onNodes,
 	Steps: func(in Input) ([]engine.Step, error) {
 		l := list{in: in}
-		names := []string{"pause"}
+		names := []string{"pause", "kube-proxy", "flannel"}
 		if in.Host.Has(inventory.ControlPlane) {
-			names = append(names, "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+			names = []string{"pause", "etcd", "kube-apiserver"}
 		}
-		for _, name := range append(names, "kube-proxy", "flannel") {
-			l.add("its pods start without waiting for the registry", ops.Image{Ref: l.image(name), Present: true})
+		for _, name := range names {
+			l.add("its pods start without waiting for the registry", ops.Image{Ref: l.pinned(name), Present: true})
 		}
 		return l.done()
 	},

@@ -3,6 +3,7 @@ package phases
 import (
 	"sort"
 
+	"github.com/kubewright/kubewright/ops"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,6 +15,8 @@ import (
 type staticPod struct {
 	name, image, command, why string
 	flags                     map[string]string
+	annotations               map[string]string // that kubeadm's tools look for
+	reads                     [][]byte          // what it reads when it starts, beside its flags
 	dirs, files               map[string]string // volume name: host path
 	write                     []string          // volumes that are not read-only
 	probe                     probe
@@ -27,11 +30,22 @@ type probe struct {
 }
 
 func (l *list) pod(p staticPod) {
-	content, err := yaml.Marshal(p.manifest())
+	pod := p.manifest()
+	// As with units, the process carries the digest of what it was started from, so that a probe can tell it from the one before.
+	pod.Spec.Containers[0].Env = []corev1.EnvVar{{Name: ops.InputsVar, Value: p.inputs()}}
+	content, err := yaml.Marshal(pod)
 	if err != nil && l.err == nil {
 		l.err = err
 	}
 	l.add(p.why, private(manifests+"/"+p.name+".yaml", content))
+}
+
+func (p staticPod) inputs() string {
+	content, err := yaml.Marshal(p.manifest())
+	if err != nil {
+		panic(err) // API types encode
+	}
+	return digestOf(append([][]byte{content}, p.reads...)...)
 }
 
 func (p staticPod) manifest() *corev1.Pod {
@@ -57,7 +71,7 @@ func (p staticPod) manifest() *corev1.Pod {
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 		ObjectMeta: metav1.ObjectMeta{
 			Name: p.name, Namespace: metav1.NamespaceSystem,
-			Labels: map[string]string{"component": p.name, "tier": "control-plane"},
+			Labels: map[string]string{"component": p.name, "tier": "control-plane"}, Annotations: p.annotations,
 		},
 		Spec: corev1.PodSpec{
 			HostNetwork: true, PriorityClassName: "system-node-critical", Priority: new(int32(2000001000)),

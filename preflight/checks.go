@@ -3,6 +3,7 @@ package preflight
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/kubewright/kubewright/agent"
 	"github.com/kubewright/kubewright/inventory"
@@ -23,6 +24,20 @@ var checks = []check{
 	}},
 	{"remains", node, func(_ *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
 		return Finding{Fatal: true, Found: "there are remains of another installation: " + strings.Join(f.Remains, ", "), Need: "none", Remedy: "remove them with the tool that made them"}, len(f.Remains) > 0 && f.Changes == 0 // what is here while we have a journal is ours
+	}},
+	{"journal", every, func(_ *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
+		return Finding{
+			Fatal: true, Found: "the journal of earlier changes cannot be read: " + f.Journal, Need: "a journal that says what was here before",
+			Remedy: "mend " + agent.StateDir + "/journal.jsonl, or remove " + agent.StateDir + " and give up putting the host back",
+		}, f.Journal != ""
+	}},
+	{"runtime", node, func(_ *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
+		for _, name := range []string{"docker.service", "containerd.service"} {
+			if f.Units[name].Active && f.Changes == 0 {
+				return Finding{Fatal: true, Found: name + " runs already", Need: "no other container runtime", Remedy: "take it off the host, or use another host"}, true
+			}
+		}
+		return Finding{}, false
 	}},
 	{"cpus", controls, func(_ *inventory.Cluster, _ inventory.Host, f agent.Facts) (Finding, bool) {
 		return Finding{Fatal: true, Found: fmt.Sprintf("%d CPUs", f.CPUs), Need: fmt.Sprintf("at least %d", minCPUs), Remedy: "give the host more"}, f.CPUs < minCPUs
@@ -50,6 +65,25 @@ var checks = []check{
 			Remedy: "correct the host's address in the inventory (spec.hosts[].ssh.address is for where sshd answers)",
 		}, true
 	}},
+}
+
+// maxSkew is how far two hosts' clocks may be apart: certificates begin five minutes before they are made, leases live forty seconds.
+const maxSkew = 30 * time.Second
+
+// clocks finds the host whose clock is furthest from that of the first host.
+func clocks(c *inventory.Cluster, skews map[string]time.Duration) Findings {
+	var out Findings
+	first := c.Spec.Hosts[0].Name
+	for _, h := range c.Spec.Hosts[1:] {
+		apart := skews[h.Name] - skews[first]
+		if apart.Abs() > maxSkew {
+			out = append(out, Finding{
+				Check: "clock", Host: h.Name, Fatal: true, Found: fmt.Sprintf("its clock is %s from that of %s", apart.Round(time.Second), first),
+				Need: "at most " + maxSkew.String(), Remedy: "set the clocks, best by a time service on every host",
+			})
+		}
+	}
+	return out
 }
 
 // duplicates finds hosts that are copies of one another: the API and the network tell nodes apart by these.

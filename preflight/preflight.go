@@ -5,6 +5,7 @@ package preflight
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/kubewright/kubewright/agent"
 	"github.com/kubewright/kubewright/inventory"
@@ -47,8 +48,8 @@ func every(inventory.Host) bool      { return true }
 func node(h inventory.Host) bool     { return h.Node() }
 func controls(h inventory.Host) bool { return h.Has(inventory.ControlPlane) }
 
-// Run makes every check on every host that it concerns.
-func Run(c *inventory.Cluster, facts map[string]agent.Facts) Findings {
+// Run makes every check on every host that it concerns. skews are how far each host's clock is before the workstation's.
+func Run(c *inventory.Cluster, facts map[string]agent.Facts, skews map[string]time.Duration) Findings {
 	var out Findings
 	for _, k := range checks {
 		for _, h := range c.Spec.Hosts {
@@ -61,5 +62,5 @@ func Run(c *inventory.Cluster, facts map[string]agent.Facts) Findings {
 			}
 		}
 	}
-	return append(out, duplicates(c, facts)...)
+	return append(append(out, duplicates(c, facts)...), clocks(c, skews)...)
 }

@@ -16,8 +16,11 @@ import (
 //go:embed agents
 var agents embed.FS
 
-// agentBinary is the agent for every architecture that this binary was built with.
-func agentBinary() (host.AgentBinary, error) {
+// agentBinary is what hosts are sent. Tests, whose hosts are not there, have another.
+var agentBinary = embeddedAgents
+
+// embeddedAgents is the agent for every architecture that this binary was built with.
+func embeddedAgents() (host.AgentBinary, error) {
 	entries, err := agents.ReadDir("agents")
 	if err != nil {
 		return nil, err

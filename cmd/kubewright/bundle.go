@@ -29,11 +29,14 @@ func openBundle(dir string) (*bundle.Bundle, error) {
 		}
 		dir = filepath.Join(cache, "bundle")
 	}
-	b, err := bundle.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, usageError{fmt.Errorf("there is no bundle in %s; make one with kubewright bundle build, or name one with --bundle", dir)}
 	}
-	return b, err
+	b, err := bundle.Open(dir)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return b, nil
 }
 
 func bundleCommand() *cobra.Command {

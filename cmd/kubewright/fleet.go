@@ -32,6 +32,7 @@ type fleet struct {
 	bundle  *bundle.Bundle // nil where nothing is sent
 	hosts   map[string]*member
 	answers *phases.Answers // set before anything is applied
+	signing chan struct{}   // one for each signature under way
 }
 
 // member is one host of the fleet.
@@ -39,6 +40,7 @@ type member struct {
 	*agent.Session
 	conn *host.Conn
 	name string
+	skew time.Duration // how far its clock is before ours, give or take the time its hello took
 }
 
 // Name makes a member an engine.Target.
@@ -49,6 +51,7 @@ func (m *member) Name() string { return m.name }
 const (
 	maxHandshakes = 32
 	maxUploads    = 8
+	maxSigning    = 32 // all of a cluster's nodes ask the one host that holds its authority
 )
 
 // connect reaches every host at the same time. With a holder it also takes every host's lock. All failures are told together; on
@@ -64,7 +67,7 @@ func connect(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle, holder
 
 // connectSome is connect for those who make do with the hosts that can be reached.
 func connectSome(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle, holder *agent.Holder) (*fleet, error) {
-	f := &fleet{cluster: c, bundle: b, hosts: map[string]*member{}}
+	f := &fleet{cluster: c, bundle: b, hosts: map[string]*member{}, signing: make(chan struct{}, maxSigning)}
 	bin, err := agentBinary()
 	if err != nil {
 		return f, err
@@ -75,7 +78,7 @@ func connectSome(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle, ho
 	var wg sync.WaitGroup
 	for i, h := range c.Spec.Hosts {
 		wg.Go(func() {
-			m, err := f.reach(ctx, h, bin, limits, holder)
+			m, err := f.reach(ctx, h, bin, limits)
 			if err != nil {
 				errs[i] = err
 				return
@@ -86,10 +89,13 @@ func connectSome(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle, ho
 		})
 	}
 	wg.Wait()
-	return f, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil || holder == nil {
+		return f, err
+	}
+	return f, f.lock(ctx, *holder)
 }
 
-func (f *fleet) reach(ctx context.Context, h inventory.Host, bin host.AgentBinary, limits *host.Limits, holder *agent.Holder) (*member, error) {
+func (f *fleet) reach(ctx context.Context, h inventory.Host, bin host.AgentBinary, limits *host.Limits) (*member, error) {
 	conn, err := host.Dial(ctx, address(h), host.WithLimits(limits))
 	if err != nil {
 		return nil, err
@@ -104,14 +110,7 @@ func (f *fleet) reach(ctx context.Context, h inventory.Host, bin host.AgentBinar
 		conn.Close()
 		return nil, err
 	}
-	m := &member{Session: s, conn: conn, name: h.Name}
-	if holder != nil {
-		if err := s.Lock(ctx, *holder); err != nil {
-			m.close()
-			return nil, fmt.Errorf("%s: %w", h.Name, err)
-		}
-	}
-	return m, nil
+	return &member{Session: s, conn: conn, name: h.Name, skew: time.Until(s.Facts().Now)}, nil
 }
 
 func (m *member) close() {
@@ -157,6 +156,15 @@ func (f *fleet) facts() map[string]agent.Facts {
 	return out
 }
 
+// skews are how far the hosts' clocks are before ours.
+func (f *fleet) skews() map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for name, m := range f.hosts {
+		out[name] = m.skew
+	}
+	return out
+}
+
 // targets are the hosts and the cluster itself.
 func (f *fleet) targets() []engine.Target {
 	var out []engine.Target
@@ -181,6 +189,12 @@ func (f *fleet) Sign(ctx context.Context, host, authority string, csr []byte, r 
 	m, err := f.member(host)
 	if err != nil {
 		return nil, err
+	}
+	select {
+	case f.signing <- struct{}{}:
+		defer func() { <-f.signing }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 	return m.Session.Sign(ctx, authority, csr, r)
 }
@@ -241,6 +255,8 @@ func (f *fleet) registryTransport(ctx context.Context, m *member) (*http.Transpo
 	return &http.Transport{
 		DialContext:     func(ctx context.Context, _, addr string) (net.Conn, error) { return m.conn.DialTCP(ctx, addr) },
 		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+
+		TLSHandshakeTimeout: 20 * time.Second, ResponseHeaderTimeout: time.Minute,
 	}, nil
 }
 
@@ -248,9 +264,12 @@ func (f *fleet) registryTransport(ctx context.Context, m *member) (*http.Transpo
 // certificate that lives for a day.
 func (f *fleet) rest(ctx context.Context) (*rest.Config, error) {
 	holder, ok := phases.AuthorityHost(f.cluster, phases.KubernetesCA)
-	m := f.hosts[holder.Name]
-	if !ok || m == nil {
+	if !ok {
 		return nil, addons.ErrNoCluster
+	}
+	m, err := f.member(holder.Name)
+	if err != nil {
+		return nil, err
 	}
 	ca, err := m.ReadCA(ctx, phases.KubernetesCA)
 	if err != nil {

@@ -34,19 +34,12 @@ func (f *fleet) writeKubeconfig(ctx context.Context, path string) (bool, error) 
 		}
 	}
 	server := "https://" + f.cluster.Endpoint()
-	old, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	old, err := ownKubeconfig(path, f.cluster.Metadata.Name)
+	if err != nil {
 		return false, err
 	}
-	if k, err := pki.DecodeKubeconfig(old); err == nil {
-		if k.Cluster != f.cluster.Metadata.Name {
-			return false, coded{exitRefused, fmt.Errorf("%s opens another cluster, %s; name another file with --kubeconfig", path, k.Cluster)}
-		}
-		if k.Server == server && pki.Stale(k.ClientCert, k.ClientKey, ca, adminRequest, time.Now()) == "" {
-			return false, nil
-		}
-	} else if len(old) > 0 {
-		return false, coded{exitRefused, fmt.Errorf("%s is not a kubeconfig of kubewright's; name another file with --kubeconfig", path)}
+	if old != nil && old.Server == server && pki.Stale(old.ClientCert, old.ClientKey, ca, adminRequest, time.Now()) == "" {
+		return false, nil
 	}
 	cert, key, err := f.credential(ctx, m, adminRequest)
 	if err != nil {
@@ -59,6 +52,26 @@ func (f *fleet) writeKubeconfig(ctx context.Context, path string) (bool, error) 
 		return false, err
 	}
 	return true, writePrivate(path, content)
+}
+
+// ownKubeconfig reads the kubeconfig at path, nil where there is none yet. What opens another cluster, or was not made here, is refused.
+func ownKubeconfig(path, cluster string) (*pki.Kubeconfig, error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err := os.Stat(filepath.Dir(path))
+		return nil, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	k, err := pki.DecodeKubeconfig(raw)
+	if err != nil {
+		return nil, coded{exitRefused, fmt.Errorf("%s is not a kubeconfig of kubewright's; name another file with --kubeconfig", path)}
+	}
+	if k.Cluster != cluster {
+		return nil, coded{exitRefused, fmt.Errorf("%s opens another cluster, %s; name another file with --kubeconfig", path, k.Cluster)}
+	}
+	return &k, nil
 }
 
 // writePrivate replaces a file as a whole; at no time can others read it.

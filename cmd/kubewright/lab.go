@@ -1,15 +1,18 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/kubewright/kubewright/inventory"
 	"github.com/kubewright/kubewright/lab"
 	"github.com/spf13/cobra"
+	"golang.org/x/crypto/ssh"
 )
 
 func labCommand() *cobra.Command {
@@ -55,7 +58,9 @@ func labCommand() *cobra.Command {
 		},
 		&cobra.Command{
 			Use: "ssh HOST [-- COMMAND...]", Short: "Log in to a host, or run a command there", Args: cobra.MinimumNArgs(1),
-			RunE: func(cmd *cobra.Command, args []string) error { return lab.SSH(cmd.Context(), args[0], args[1:]) },
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return spoken(lab.SSH(cmd.Context(), args[0], args[1:]))
+			},
 		},
 		&cobra.Command{
 			Use: "kubeconfig", Short: "Print the path of the lab's kubeconfig", Args: cobra.NoArgs,
@@ -78,7 +83,7 @@ func labCommand() *cobra.Command {
 				if err := labEnvironment(dir); err != nil {
 					return err
 				}
-				return lab.Exec(cmd.Context(), args)
+				return spoken(lab.Exec(cmd.Context(), args))
 			},
 		})
 	return cmd
@@ -126,4 +131,22 @@ func labEnvironment(dir string) error {
 		return err
 	}
 	return os.Setenv("KUBECONFIG", config)
+}
+
+// spokenFor is the failure of a command that was run on the user's behalf: it has said what was wrong itself, and its status is ours.
+type spokenFor struct {
+	error
+	status int
+}
+
+func spoken(err error) error {
+	var local *exec.ExitError
+	var remote *ssh.ExitError
+	switch {
+	case errors.As(err, &local):
+		return spokenFor{err, local.ExitCode()}
+	case errors.As(err, &remote):
+		return spokenFor{err, remote.ExitStatus()}
+	}
+	return err
 }

@@ -6,12 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strings"
 	"syscall"
-
-	"golang.org/x/crypto/ssh"
 
 	"github.com/kubewright/kubewright/agent"
 	"github.com/kubewright/kubewright/engine"
@@ -102,13 +99,8 @@ func finish(err error) int {
 	if err == nil {
 		return 0
 	}
-	var status *exec.ExitError
-	if errors.As(err, &status) {
-		return status.ExitCode() // a command that was run on the user's behalf has spoken for itself
-	}
-	var remote *ssh.ExitError
-	if errors.As(err, &remote) {
-		return remote.ExitStatus()
+	if ran := (spokenFor{}); errors.As(err, &ran) {
+		return ran.status
 	}
 	code := exitCode(err)
 	if shown := (told{}); code == exitChanges || errors.As(err, &shown) {

@@ -32,15 +32,20 @@ func resetCommand() *cobra.Command {
 			if err := confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), c, yes); err != nil {
 				return err
 			}
-			f, unreached := connectSome(cmd.Context(), c, nil, newHolder(c))
+			f, unreached := connectSome(cmd.Context(), c, nil, nil)
 			defer f.close()
+			if err := f.lock(cmd.Context(), *newHolder(c)); err != nil {
+				return err
+			}
 			began := time.Now()
 			var mu sync.Mutex
 			errs := []error{unreached}
 			var wg sync.WaitGroup
 			for name, m := range f.hosts {
 				if other := m.Facts().Cluster; other != "" && other != c.Metadata.Name {
+					mu.Lock()
 					errs = append(errs, coded{exitConflict, fmt.Errorf("%s belongs to cluster %s; it was left alone", name, report.Escape(other))})
+					mu.Unlock()
 					continue
 				}
 				wg.Go(func() {
@@ -58,7 +63,11 @@ func resetCommand() *cobra.Command {
 					mu.Lock()
 					defer mu.Unlock()
 					if err != nil {
-						errs = append(errs, coded{exitStep, fmt.Errorf("reset: %s: %w", name, err)})
+						err = fmt.Errorf("reset: %s: %w", name, err)
+						if cmd.Context().Err() == nil {
+							err = coded{exitStep, err}
+						}
+						errs = append(errs, err)
 						return
 					}
 					fmt.Fprintf(cmd.OutOrStdout(), "%s: put back %d things (%s)\n", name, n, time.Since(began).Round(10*time.Millisecond))

@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/yaml"
 )
 
 // status is what is true of a cluster now.
@@ -124,8 +126,23 @@ func (f *fleet) nodes(ctx context.Context, s *status) (map[string]corev1.Node, e
 	for _, n := range list.Items {
 		out[n.Name] = n
 	}
-	s.KubeProxy, _ = phases.ProxyMode(f.cluster, f.facts())
+	s.KubeProxy = proxyMode(ctx, client)
 	return out, nil
+}
+
+// proxyMode is the mode that the cluster's own configuration gives kube-proxy.
+func proxyMode(ctx context.Context, client kubernetes.Interface) string {
+	cm, err := client.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, "kube-proxy", metav1.GetOptions{})
+	if err != nil {
+		return ""
+	}
+	var config struct {
+		Mode string `json:"mode"`
+	}
+	if err := yaml.Unmarshal([]byte(cm.Data["config.conf"]), &config); err != nil {
+		return ""
+	}
+	return config.Mode
 }
 
 func readiness(n corev1.Node) string {
@@ -164,7 +181,7 @@ func units(ctx context.Context, m *member, h inventory.Host) (map[string]string,
 func (s status) table(w io.Writer) error {
 	fmt.Fprintf(w, "cluster %s: api %s", s.Cluster, report.Escape(s.API))
 	if s.Version != "" {
-		fmt.Fprintf(w, ", %s, kube-proxy in %s mode", report.Escape(s.Version), s.KubeProxy)
+		fmt.Fprintf(w, ", %s, kube-proxy in %s mode", report.Escape(s.Version), report.Escape(dash(s.KubeProxy)))
 	}
 	fmt.Fprint(w, "\n\n")
 	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/kubewright/kubewright/bundle"
@@ -43,7 +44,7 @@ func (f *fleet) work() ([]engine.Work, error) {
 		return nil, err
 	}
 	in := phases.Inputs(f.cluster, f.facts(), f.bundle.Lock)
-	if findings := preflight.Run(f.cluster, f.facts()); len(findings) > 0 {
+	if findings := preflight.Run(f.cluster, f.facts(), f.skews()); len(findings) > 0 {
 		if err := findings.Fatal(); err != nil {
 			return nil, coded{exitPreflight, err}
 		}
@@ -132,6 +133,9 @@ func upCommand() *cobra.Command {
 		Long: "Brings the cluster up, or mends what is not as the inventory says. A run that was cut off, by whatever, is\n" +
 			"continued by running the same command again. When everything is as it should be, nothing is changed.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := knownPhases(only); err != nil {
+				return err
+			}
 			c, b, err := flags.load()
 			if err != nil {
 				return err
@@ -161,6 +165,9 @@ type upOptions struct {
 }
 
 func up(ctx context.Context, o upOptions) error {
+	if _, err := ownKubeconfig(o.kubeconfig, o.cluster.Metadata.Name); err != nil {
+		return err
+	}
 	began := time.Now()
 	holder := newHolder(o.cluster)
 	f, err := connect(ctx, o.cluster, o.bundle, holder)
@@ -172,9 +179,7 @@ func up(ctx context.Context, o upOptions) error {
 	if err != nil {
 		return err
 	}
-	if works, err = choose(works, o.only); err != nil {
-		return err
-	}
+	works = choose(works, o.only)
 	targets := f.targets()
 	plan, err := engine.Observe(ctx, works, targets)
 	if err != nil {
@@ -242,25 +247,28 @@ func colorful(f *os.File) bool {
 	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
 }
 
-// choose keeps the works of the named phases; what they wait for is then taken to be there.
-func choose(works []engine.Work, only []string) ([]engine.Work, error) {
-	if len(only) == 0 {
-		return works, nil
-	}
-	wanted := map[string]bool{}
-	for _, name := range only {
+// knownPhases refuses names that no phase has, before a connection is made.
+func knownPhases(names []string) error {
+	for _, name := range names {
 		if !isPhase(name) {
-			return nil, usageError{fmt.Errorf("there is no phase %q; see kubewright phase list", name)}
+			return usageError{fmt.Errorf("there is no phase %q; see kubewright phase list", name)}
 		}
-		wanted[name] = true
+	}
+	return nil
+}
+
+// choose keeps the works of the named phases; what they wait for is then taken to be there.
+func choose(works []engine.Work, only []string) []engine.Work {
+	if len(only) == 0 {
+		return works
 	}
 	var out []engine.Work
 	for _, w := range works {
-		if wanted[w.Phase] {
+		if slices.Contains(only, w.Phase) {
 			out = append(out, w)
 		}
 	}
-	return out, nil
+	return out
 }
 
 func isPhase(name string) bool {

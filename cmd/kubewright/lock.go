@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/kubewright/kubewright/agent"
+)
+
+// lock takes the lock of every host that was reached: the first one's alone, then the others' at the same time. Of two runs over the same inventory
+// one so gets them all and the other none.
+func (f *fleet) lock(ctx context.Context, holder agent.Holder) error {
+	var reached []string
+	for _, h := range f.cluster.Spec.Hosts {
+		if f.hosts[h.Name] != nil {
+			reached = append(reached, h.Name)
+		}
+	}
+	if len(reached) == 0 {
+		return nil
+	}
+	if err := f.lockOne(ctx, reached[0], holder); err != nil {
+		return err
+	}
+	errs := make([]error, len(reached))
+	var wg sync.WaitGroup
+	for i, name := range reached[1:] {
+		wg.Go(func() { errs[i] = f.lockOne(ctx, name, holder) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// deadPatience is how long the agent of a run that was cut off may keep a host: a minute until it takes the silent connection for dead,
+// and half a minute for the change it is in the middle of.
+const deadPatience = 100 * time.Second
+
+// lockOne waits only for a run of our own that is dead already; any other holder is named at once.
+func (f *fleet) lockOne(ctx context.Context, name string, holder agent.Holder) error {
+	m := f.hosts[name]
+	for end := time.Now().Add(deadPatience); ; {
+		err := m.Lock(ctx, holder)
+		var locked *agent.LockedError
+		if err == nil {
+			return nil
+		}
+		if !errors.As(err, &locked) || !dead(locked.Holder, holder) || time.Now().After(end) {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// dead says whether a lock's holder was a process of this workstation that is no more.
+func dead(holder, self agent.Holder) bool {
+	if holder.Workstation != self.Workstation || holder.PID == 0 || holder.PID == os.Getpid() {
+		return false
+	}
+	return errors.Is(syscall.Kill(holder.PID, 0), syscall.ESRCH)
+}
