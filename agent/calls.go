@@ -72,7 +72,13 @@ func (s *server) do(ctx context.Context, c call, r *reply) error {
 		if err != nil {
 			return err
 		}
+		select {
+		case s.looks <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 		seen, err := s.work.observe(ctx, s.machine(c.ID), steps)
+		<-s.looks
 		if err != nil {
 			return err
 		}

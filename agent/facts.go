@@ -190,8 +190,8 @@ func firstFields(table string, heading int) (out []string) {
 	return out
 }
 
-// ownHash is the digest of the running executable, so that the workstation knows that it speaks to what it sent.
-func ownHash() string {
+// ownHash is the digest of the running executable, so that the workstation knows that it speaks to what it sent. A process runs one.
+var ownHash = sync.OnceValue(func() string {
 	f, err := os.Open("/proc/self/exe")
 	if err != nil {
 		return ""
@@ -202,4 +202,4 @@ func ownHash() string {
 		return ""
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
+})

@@ -59,8 +59,8 @@ type file interface {
 // journal is the memory of what was changed on this host, and the only way to undo it.
 type journal struct {
 	file    file
-	end     int64 // of the last whole record
-	torn    error // why what lies beyond that could not be cut off
+	end     int64     // of the last whole record
+	torn    error     // why what lies beyond that could not be cut off
 	changes []*change // in order of first change
 	index   map[ops.Key]*change
 }

@@ -29,6 +29,7 @@ func (w *worker) reset(ctx context.Context, m ops.Machine, emit func(ops.Progres
 	}
 	defer j.close()
 	var failed []*StepError
+	var ran []*change           // units that ran before us
 	spoilt := map[string]bool{} // files in which a later change is still there
 	for _, c := range slices.Backward(slices.Clone(j.changes)) {
 		began := m.Now()
@@ -36,7 +37,11 @@ func (w *worker) reset(ctx context.Context, m ops.Machine, emit func(ops.Progres
 		state, paths, err := w.putBackOne(ctx, m, c, spoilt)
 		// Past a failure nothing counts as undone: what was changed later and is still there may be in the way of putting back all of
 		// what was changed earlier (a directory that is not empty yet), so the next reset goes through that once more.
-		if err == nil && len(failed) == 0 {
+		switch {
+		case err != nil || len(failed) > 0:
+		case ranBefore(c):
+			ran = append(ran, c) // what it is to run from is put back later
+		default:
 			err = w.forget(j, m, c)
 		}
 		p := ops.Progress{Key: c.Key, State: state, Took: m.Now().Sub(began)}
@@ -54,6 +59,9 @@ func (w *worker) reset(ctx context.Context, m ops.Machine, emit func(ops.Progres
 		if ctx.Err() != nil {
 			break
 		}
+	}
+	if len(failed) == 0 {
+		failed = w.runAsBefore(ctx, m, j, ran, emit)
 	}
 	if len(failed) > 0 {
 		return &ResetError{Failed: failed}
@@ -129,6 +137,42 @@ func (w *worker) undo(ctx context.Context, m ops.Machine, c *change, wish, last,
 		return "", err
 	}
 	return state, nil
+}
+
+// ranBefore says whether a change is about a unit that was active before it.
+func ranBefore(c *change) bool {
+	op, err := ops.Decode(c.Was)
+	unit, ok := op.(ops.Unit)
+	return err == nil && ok && unit.Active
+}
+
+// runAsBefore restarts the units whose process was started from what was there in between, now that everything is put back.
+func (w *worker) runAsBefore(ctx context.Context, m ops.Machine, j *journal, units []*change, emit func(ops.Progress)) (failed []*StepError) {
+	for _, c := range slices.Backward(units) {
+		began := m.Now()
+		err := w.renew(ctx, m, c.Key.Name())
+		if err == nil {
+			err = w.forget(j, m, c)
+		}
+		if err != nil {
+			last := clipFront(ops.LastLines(err), maxLast)
+			emit(ops.Progress{Key: c.Key, State: ops.Failed, Took: m.Now().Sub(began), Error: clip(err.Error(), maxMessage), Last: last})
+			failed = append(failed, &StepError{Phase: c.Phase, Key: c.Key, Why: c.Why, Cause: err, Last: last})
+		}
+	}
+	return failed
+}
+
+func (w *worker) renew(ctx context.Context, m ops.Machine, unit string) error {
+	if err := w.begin(ctx); err != nil {
+		return err
+	}
+	defer w.end()
+	now, err := m.Units().State(ctx, unit)
+	if err != nil || !now.Active || !now.Exists || now.Inputs == "" && !now.Replaced {
+		return err
+	}
+	return m.Units().Restart(ctx, unit)
 }
 
 // forget ends what the journal has to say of a key. Once that is on disk its originals are of no use: should the host lose power before, the next

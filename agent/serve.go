@@ -14,8 +14,11 @@ import (
 	"github.com/kubewright/kubewright/ops"
 )
 
-// maxCalls bounds how many requests may be under way at once.
-const maxCalls = 64
+// maxLooks bounds how many requests look at the host at once; further ones wait. maxCalls bounds how many may be under way or wait.
+const (
+	maxLooks = 64
+	maxCalls = 1024
+)
 
 var (
 	errLeft = errors.New("the workstation left")
@@ -30,6 +33,7 @@ type server struct {
 
 	work        worker
 	turn        chan struct{} // held by the one request that changes things
+	looks       chan struct{} // held by each that looks at things
 	authorities authorities
 
 	mu      sync.Mutex
@@ -47,7 +51,7 @@ func Serve(ctx context.Context, conn io.ReadWriter, m ops.Machine, stateDir stri
 	defer cancel(errDone)
 	var out sync.Mutex
 	s := &server{
-		m: m, dir: m.Path(stateDir), turn: make(chan struct{}, 1),
+		m: m, dir: m.Path(stateDir), turn: make(chan struct{}, 1), looks: make(chan struct{}, maxLooks),
 		running: map[int64]context.CancelCauseFunc{}, asked: map[int64]chan call{},
 		write: func(r reply) error {
 			line, err := encodeLine(r)

@@ -162,6 +162,8 @@ func specimens() []specimen {
 					_ = w.Change(context.Background(), FirewallEntry{Zone: "public", Port: "22/tcp", Permanent: permanent}, true)
 				}
 			}},
+		{name: "trusted sources alone", wish: Firewalld{Zone: "trusted", Sources: []string{"10.0.0.1", "10.244.0.0/16"}}},
+		{name: "an open port of the default zone", wish: Firewalld{Ports: []string{"6443/tcp"}}},
 		{name: "an authority", wish: Authority{Name: "kubernetes", Cert: caPath, KeyFile: keyPath, CommonName: "kubernetes"}},
 		{name: "a pair of keys", wish: KeyPair{Private: "/etc/kubernetes/pki/sa.key", Public: "/etc/kubernetes/pki/sa.pub"}},
 		{name: "another host's authority", wish: Trust{Name: "kubernetes", Path: caPath, PEM: testAuthority[0]}},

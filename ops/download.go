@@ -18,6 +18,8 @@ import (
 const (
 	downloadTries = 6
 	downloadPause = 150 * time.Millisecond
+	// downloadIdle is how long no byte may come before a connection counts as broken.
+	downloadIdle = 30 * time.Second
 )
 
 // download streams From into place while the digest is computed. The server is verified by the CA file and nothing else. Broken connections and
@@ -48,7 +50,7 @@ func (f File) download(ctx context.Context, m Machine, a attrs) error {
 				}
 			}
 			var again bool
-			if again, err = get(ctx, client, f.From, f.Digest, w); err == nil || !again {
+			if again, err = get(ctx, client, f.From, f.Digest, downloadIdle, w); err == nil || !again {
 				return err
 			}
 		}
@@ -57,26 +59,50 @@ func (f File) download(ctx context.Context, m Machine, a attrs) error {
 }
 
 // get copies what url holds into w, and says whether a failure may be over the next time.
-func get(ctx context.Context, client *http.Client, url, digest string, w io.Writer) (again bool, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func get(ctx context.Context, client *http.Client, url, digest string, idle time.Duration, w io.Writer) (again bool, err error) {
+	getting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	alive := time.AfterFunc(idle, func() { cancel(fmt.Errorf("no byte came for %s", idle)) })
+	defer alive.Stop()
+	req, err := http.NewRequestWithContext(getting, http.MethodGet, url, nil)
 	if err != nil {
 		return false, err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
 		var untrusted *tls.CertificateVerificationError
+		if ctx.Err() == nil && getting.Err() != nil {
+			return true, fmt.Errorf("%s: %w", url, context.Cause(getting))
+		}
 		return ctx.Err() == nil && !errors.As(err, &untrusted), err // it says the URL
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests, fmt.Errorf("%s: %s", url, resp.Status)
 	}
-	err = copyChecked(w, resp.Body, digest, url)
+	err = copyChecked(w, heard{resp.Body, func() { alive.Reset(idle) }}, digest, url)
 	var wrong *wrongDigestError
 	if err == nil || errors.As(err, &wrong) {
 		return false, err
 	}
+	if ctx.Err() == nil && getting.Err() != nil {
+		err = context.Cause(getting)
+	}
 	return ctx.Err() == nil, fmt.Errorf("%s: %w", url, err)
+}
+
+// heard is a reader that tells of every byte that comes.
+type heard struct {
+	io.Reader
+	tell func()
+}
+
+func (h heard) Read(p []byte) (int, error) {
+	n, err := h.Reader.Read(p)
+	if n > 0 {
+		h.tell()
+	}
+	return n, err
 }
 
 // rewind empties the file that a broken try began to fill.

@@ -26,6 +26,15 @@ type (
 	client interface {
 		Transport(trust *tls.Config) http.RoundTripper
 	}
+	// Processes is a machine that knows the environment of its processes.
+	Processes interface {
+		// Running says whether some process was started with this value of InputsVar.
+		Running(ctx context.Context, inputs string) bool
+	}
+	// ruled is a machine whose tables of nftables can be looked into.
+	ruled interface {
+		ruleset(table string) (ruleset, error)
+	}
 	// Kernel is what ops ask of a machine's kernel beside reading and writing files.
 	Kernel interface {
 		SwapOn(area string, priority int) error
@@ -98,6 +107,13 @@ func networkOf(m Machine) (Network, error) {
 	return nil, errors.New("the network of this machine cannot be asked")
 }
 
+func running(ctx context.Context, m Machine, inputs string) (bool, error) {
+	if p, ok := find[Processes](m); ok {
+		return p.Running(ctx, inputs), nil
+	}
+	return false, errors.New("the processes of this machine cannot be asked")
+}
+
 func firewallOf(m Machine) (Firewall, error) {
 	if f, ok := find[Firewall](m); ok {
 		return f, nil
@@ -126,9 +142,10 @@ func transport(m Machine, trust *tls.Config) http.RoundTripper {
 		return c.Transport(trust)
 	}
 	return &http.Transport{
-		TLSClientConfig:     trust,
-		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSHandshakeTimeout: 10 * time.Second,
-		ForceAttemptHTTP2:   true,
+		TLSClientConfig:       trust,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: 30 * time.Second,
+		ForceAttemptHTTP2:     true,
 	}
 }

@@ -8,8 +8,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -49,7 +51,8 @@ const (
 	linesKept  = 15
 )
 
-// Run runs an argv with a small, fixed environment. What the tool says on stderr is in the error.
+// Run runs an argv with a small, fixed environment. What the tool says on stderr is in the error. It does not outlive this process, however that
+// ends: the next one would find two at work.
 func (h *host) Run(ctx context.Context, argv ...string) ([]byte, error) {
 	if len(argv) == 0 {
 		return nil, errors.New("there is nothing to run")
@@ -70,7 +73,11 @@ func (h *host) Run(ctx context.Context, argv ...string) ([]byte, error) {
 			}
 		}
 	}
+	// The kernel's signal comes when the thread that forked ends, not the process: the thread must stay as long as the child.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread()
 	err := cmd.Run()
+	runtime.UnlockOSThread()
 	if err == nil {
 		return out.Bytes(), nil
 	}

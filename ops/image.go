@@ -2,8 +2,13 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"os"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // Image is an image in containerd's store where the kubelet looks for it, named by digest.
@@ -21,7 +26,10 @@ const (
 
 func (i Image) Key() Key { return Key("image:" + i.Ref) }
 
-// Observe asks containerd; where there is none, there is no image either.
+// pullBound is how long a pull may take: a registry that takes connections and says nothing would keep us for ever.
+const pullBound = 10 * time.Minute
+
+// Observe asks containerd; where none runs there is no image either, and whoever mends it comes first.
 func (i Image) Observe(ctx context.Context, m Machine) (Op, error) {
 	seen := Image{Ref: i.Ref}
 	if !exists(m, ctr) || !exists(m, containerdSocket) {
@@ -29,6 +37,9 @@ func (i Image) Observe(ctx context.Context, m Machine) (Op, error) {
 	}
 	out, err := m.Run(ctx, ctr, "-n", "k8s.io", "images", "ls", "-q", "name=="+i.Ref)
 	if err != nil {
+		if ctx.Err() == nil && abandoned(m, containerdSocket) {
+			return seen, nil
+		}
 		return nil, fmt.Errorf("list images: %w", err)
 	}
 	seen.Present = strings.TrimSpace(string(out)) == i.Ref
@@ -37,10 +48,33 @@ func (i Image) Observe(ctx context.Context, m Machine) (Op, error) {
 
 func (i Image) Set(ctx context.Context, m Machine, _ Op) error {
 	if i.Present {
-		return run(ctx, m, ctr, "-n", "k8s.io", "images", "pull", "--hosts-dir", registryHosts, i.Ref)
+		pulling, cancel := context.WithTimeout(ctx, pullBound)
+		defer cancel()
+		err := run(pulling, m, ctr, "-n", "k8s.io", "images", "pull", "--hosts-dir", registryHosts, i.Ref)
+		if err != nil && ctx.Err() == nil && pulling.Err() != nil {
+			return fmt.Errorf("the pull was not done after %s", pullBound)
+		}
+		return err
 	}
 	if !exists(m, ctr) || !exists(m, containerdSocket) {
 		return nil
 	}
-	return run(ctx, m, ctr, "-n", "k8s.io", "images", "rm", i.Ref)
+	err := run(ctx, m, ctr, "-n", "k8s.io", "images", "rm", i.Ref)
+	if err != nil && abandoned(m, containerdSocket) {
+		return nil
+	}
+	return err
+}
+
+// abandoned says whether a socket was left by somebody who died.
+func abandoned(m Machine, socket string) bool {
+	fi, err := os.Stat(m.Path(socket))
+	if err != nil || fi.Mode().Type() != os.ModeSocket {
+		return false
+	}
+	conn, err := net.DialTimeout("unix", m.Path(socket), time.Second)
+	if err == nil {
+		conn.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }

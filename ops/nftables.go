@@ -25,11 +25,6 @@ type nftChain struct {
 
 type nftRule struct{ chain, to string } // to: the chain that it jumps to, if any
 
-// ruled is a machine whose tables of nftables can be looked into.
-type ruled interface {
-	ruleset(table string) (ruleset, error)
-}
-
 // idleTables are the tables of nftables that the new iptables keeps, that were not there before and are proven to hold nothing of anybody else: no
 // chain but the kernel's own, which accept, and those with one of our prefixes, and no rule but in ours or to ours. Iptables may be run from
 // containers, so that the host's own tools say nothing about it; the kernel is asked.

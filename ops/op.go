@@ -86,6 +86,7 @@ type UnitState struct {
 	Unsettled               bool      // neither active nor at rest: it has failed, or is about to be tried again
 	Inputs                  string    // value of InputsVar in the main process' environment
 	Since                   time.Time `json:",omitzero"` // when it became active
+	Replaced                bool      `json:",omitzero"` // the program that its main process runs was replaced or removed since
 }
 
 // InputsVar is the environment variable that carries the digest of what a unit read when it started. A crash between writing a file and

@@ -1,11 +1,9 @@
 package ops
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,7 +11,6 @@ import (
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
-	"golang.org/x/sys/unix"
 )
 
 // systemd is the service manager of the host, over one D-Bus connection made when it is first needed.
@@ -70,39 +67,10 @@ func (s *systemd) State(ctx context.Context, name string) (UnitState, error) {
 			return UnitState{}, fmt.Errorf("unit %s: %w", name, err)
 		}
 		if pid, ok := main.Value.Value().(uint32); ok && pid != 0 {
-			state.Inputs = inputsOf(int(pid))
+			state.Inputs, state.Replaced = inputsOf(int(pid)), replaced(int(pid))
 		}
 	}
 	return state, nil
-}
-
-// forkTime is how long a process that systemd has forked may take to become its service's program.
-const forkTime = time.Second
-
-// inputsOf reads InputsVar from a process' environment. A process that has just ended has none. systemd calls a simple service active
-// before its process has executed the program: until then the process is systemd still, and for a moment it has no environment at all.
-func inputsOf(pid int) string {
-	proc := "/proc/" + strconv.Itoa(pid)
-	manager, _ := os.Readlink("/proc/1/exe")
-	var env []byte
-	for begun := time.Now(); time.Since(begun) < forkTime; time.Sleep(time.Millisecond) {
-		exe, err := os.Readlink(proc + "/exe")
-		if err != nil {
-			return ""
-		}
-		if env, err = os.ReadFile(proc + "/environ"); err != nil {
-			return ""
-		}
-		if exe != manager && len(env) > 0 {
-			break
-		}
-	}
-	for _, v := range bytes.Split(env, []byte{0}) {
-		if value, ok := bytes.CutPrefix(v, []byte(InputsVar+"=")); ok {
-			return string(value)
-		}
-	}
-	return ""
 }
 
 func (s *systemd) Enable(ctx context.Context, name string) error {
@@ -156,15 +124,19 @@ func (s *systemd) Restart(ctx context.Context, name string) error {
 	if _, err := conn.RestartUnitContext(ctx, name, "replace", result); err != nil {
 		return fmt.Errorf("restart %s: %w", name, err)
 	}
-	select {
-	case <-ctx.Done():
+	r, err := s.finish(ctx, name, "active", result)
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
-	case r := <-result:
-		if r == "done" {
-			return nil
-		}
-		return s.failure(ctx, conn, name, r)
+	case err != nil:
+		return fmt.Errorf("restart %s: %w", name, err)
+	case r == "done":
+		return nil
 	}
+	if conn, err = s.get(ctx); err != nil {
+		return err
+	}
+	return s.failure(ctx, conn, name, r)
 }
 
 // failure is why a unit did not start: systemd's word for it, and what the unit wrote last.
@@ -206,13 +178,17 @@ func (s *systemd) Stop(ctx context.Context, name string, all bool) error {
 	case err != nil:
 		return fmt.Errorf("stop %s: %w", name, err)
 	default:
-		select {
-		case <-ctx.Done():
+		r, err := s.finish(ctx, name, "inactive", result)
+		switch {
+		case ctx.Err() != nil:
 			return ctx.Err()
-		case r := <-result:
-			if r != "done" {
-				return fmt.Errorf("stop %s: %s", name, r)
-			}
+		case err != nil:
+			return fmt.Errorf("stop %s: %w", name, err)
+		case r != "done":
+			return fmt.Errorf("stop %s: %s", name, r)
+		}
+		if conn, err = s.get(ctx); err != nil {
+			return err
 		}
 	}
 	if all && group != "" && group != "/" {
@@ -224,64 +200,6 @@ func (s *systemd) Stop(ctx context.Context, name string, all bool) error {
 		return fmt.Errorf("reset %s: %w", name, err)
 	}
 	return nil
-}
-
-// endGroup kills every process in a control group and those below it until none is left. systemd does so only for units whose KillMode says it.
-func endGroup(ctx context.Context, group string) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	for {
-		left := 0
-		for _, root := range []string{"/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"} { // versions 1, mixed, 2
-			pids, err := processesIn(root + group)
-			if err != nil {
-				return err
-			}
-			for _, pid := range pids {
-				left++
-				if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-					return err
-				}
-			}
-		}
-		if left == 0 {
-			return nil
-		}
-		if pause(ctx, 20*time.Millisecond) != nil {
-			return fmt.Errorf("%d processes do not end", left)
-		}
-	}
-}
-
-func processesIn(dir string) ([]int, error) {
-	entries, err := os.ReadDir(dir)
-	if missing(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var out []int
-	for _, e := range entries {
-		if e.IsDir() {
-			below, err := processesIn(dir + "/" + e.Name())
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, below...)
-		}
-	}
-	procs, err := os.ReadFile(dir + "/cgroup.procs")
-	if missing(err) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOTSUP) { // a group that ended, or of threads
-		return out, nil
-	}
-	for _, f := range strings.Fields(string(procs)) {
-		// 0 is a process of another namespace, 1 is the host's own; neither is a unit's.
-		if pid, err := strconv.Atoi(f); err == nil && pid > 1 && pid != os.Getpid() {
-			out = append(out, pid)
-		}
-	}
-	return out, err
 }
 
 // unitType is the D-Bus interface that has a unit's control group.
