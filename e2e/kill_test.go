@@ -19,7 +19,7 @@ var killPoints = []struct{ host, phase, key string }{
 	{"node-0001", "binaries", "file:/usr/local/bin/kubelet"},
 	{"master", "certificates", "cert:/etc/kubernetes/pki/etcd/peer.crt"},
 	{"master", "images", ""},
-	{"master", "api", "probe:kube-apiserver"},
+	{"master", "control-plane", "probe:kube-apiserver"},
 	{"cluster", "ready", ""},
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kubewright/kubewright/bundle"
 	corev1 "k8s.io/api/core/v1"
@@ -45,7 +46,14 @@ metadata: {name: probe-outside, namespace: probes}
 spec: {type: NodePort, selector: {app: probe}, ports: [{port: 80, targetPort: 8080, nodePort: 30080}]}
 `
 
+// clusterWorks holds that everything works at once, and that nothing had to be restarted for it.
 func clusterWorks(t *testing.T) {
+	works(t, 0)
+	notRestarted(t)
+}
+
+// works uses the cluster; each thing may take so long to work.
+func works(t *testing.T, settle time.Duration) {
 	image := imageOf(t, "agnhost")
 	apply(t, fmt.Sprintf(probes, image))
 	kubectl(t, "-n", "probes", "rollout", "status", "daemonset/probe", "--timeout=120s")
@@ -55,12 +63,12 @@ func clusterWorks(t *testing.T) {
 	}
 	for _, from := range pods {
 		for _, to := range pods {
-			reach(t, from, to.Status.PodIP+":8080", "pod on "+to.Spec.NodeName)
+			reach(t, settle, from, to.Status.PodIP+":8080", "pod on "+to.Spec.NodeName)
 		}
 		service := decode[corev1.Service](t, "-n", "probes", "service", "probe")
-		reach(t, from, service.Spec.ClusterIP+":80", "Service by address")
-		reach(t, from, "probe.probes.svc.cluster.local:80", "Service by full name")
-		reach(t, from, "probe:80", "Service by short name")
+		reach(t, settle, from, service.Spec.ClusterIP+":80", "Service by address")
+		reach(t, settle, from, "probe.probes.svc.cluster.local:80", "Service by full name")
+		reach(t, settle, from, "probe:80", "Service by short name")
 	}
 	addresses := map[string]string{"master": "192.168.1.21", "node-0001": "192.168.1.31", "node-0002": "192.168.1.32"}
 	for name, addr := range addresses {
@@ -74,13 +82,18 @@ func clusterWorks(t *testing.T) {
 		t.Error("a probe has no logs")
 	}
 	kubectl(t, "delete", "namespace", "probes", "--timeout=60s")
-	notRestarted(t)
 }
 
 // reach connects from a pod, through kubectl exec.
-func reach(t *testing.T, from corev1.Pod, to, what string) {
+func reach(t *testing.T, settle time.Duration, from corev1.Pod, to, what string) {
 	t.Helper()
-	r := run(t, inLab(bounded(t), "kubectl", "-n", from.Namespace, "exec", from.Name, "--", "/agnhost", "connect", "--timeout=5s", to))
+	var r result
+	for end := time.Now().Add(settle); ; time.Sleep(time.Second) {
+		r = run(t, inLab(bounded(t), "kubectl", "-n", from.Namespace, "exec", from.Name, "--", "/agnhost", "connect", "--timeout=5s", to))
+		if r.code == 0 || time.Now().After(end) {
+			break
+		}
+	}
 	if r.code != 0 {
 		t.Errorf("from %s: %s (%s) does not answer: %s%s", from.Spec.NodeName, what, to, r.stdout, r.stderr)
 	}

@@ -87,6 +87,7 @@ var controllers = engine.Phase[Input]{
 		l := list{in: in}
 		l.pod(controllerManagerPod(&l))
 		l.pod(schedulerPod(&l))
+		l.add(kubeletWorks, kubeletProbe)
 		return l.done()
 	},
 }

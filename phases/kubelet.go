@@ -29,8 +29,16 @@ var workerKubelet = engine.Phase[Input]{
 		"nodes join at once.",
 	On:    onWorkers,
 	After: []string{"control-plane"},
-	Steps: kubeletSteps,
+	Steps: func(in Input) ([]engine.Step, error) {
+		steps, err := kubeletSteps(in)
+		return append(steps, engine.Step{Op: kubeletProbe, Why: kubeletWorks}), err
+	},
 }
+
+// kubeletProbe tells a kubelet that works from one that systemd starts over and over.
+var kubeletProbe = ops.Probe{Name: "kubelet", URL: "http://127.0.0.1:10248/healthz", Within: 60, OK: true}
+
+const kubeletWorks = "a kubelet that crashes in a loop is active now and then, too"
 
 const kubeletConfigPath = "/var/lib/kubelet/config.yaml"
 
