@@ -44,6 +44,7 @@ func (s service) render(inputs string) []byte {
 	}
 	add("Unit", "After", s.After)
 	add("Unit", "Wants", s.Wants)
+	add("Unit", "StartLimitIntervalSec", "0") // one that cannot start yet is never given up (as kubeadm's kubelet)
 	kind := s.Type
 	if kind == "" {
 		kind = "exec"

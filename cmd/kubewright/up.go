@@ -136,12 +136,21 @@ func upCommand() *cobra.Command {
 			if err := knownPhases(only); err != nil {
 				return err
 			}
+			var stream io.Writer
+			if events != "" { // a file that cannot be written is told before anything is done
+				file, err := os.OpenFile(events, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+				if err != nil {
+					return usageError{err}
+				}
+				defer file.Close()
+				stream = file
+			}
 			c, b, err := flags.load()
 			if err != nil {
 				return err
 			}
 			return up(cmd.Context(), upOptions{
-				cluster: c, bundle: b, out: cmd.OutOrStdout(), events: events, timing: timing, only: only,
+				cluster: c, bundle: b, out: cmd.OutOrStdout(), events: stream, timing: timing, only: only,
 				kubeconfig: kubeconfigPath(kubeconfig, flags.file),
 			})
 		},
@@ -158,7 +167,7 @@ type upOptions struct {
 	cluster    *inventory.Cluster
 	bundle     *bundle.Bundle
 	out        io.Writer
-	events     string
+	events     io.Writer // nil: nobody reads them
 	kubeconfig string
 	timing     bool
 	only       []string
@@ -204,13 +213,8 @@ func up(ctx context.Context, o upOptions) error {
 func run(ctx context.Context, plan *engine.Plan, targets []engine.Target, name string, o upOptions) error {
 	var all []engine.Event
 	views := []report.View{view()}
-	if o.events != "" {
-		file, err := os.OpenFile(o.events, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		views = append(views, report.JSONLines(file))
+	if o.events != nil {
+		views = append(views, report.JSONLines(o.events))
 	}
 	err := engine.Run(ctx, plan, targets, engine.Options{Run: name, Emit: func(e engine.Event) {
 		for _, v := range views {

@@ -1,0 +1,173 @@
+package addons
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kubewright/kubewright/ops"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// node is a Node as the API server sends it, with one condition.
+func node(name, ready, message string) map[string]any {
+	return map[string]any{
+		"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": name},
+		"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": ready, "message": message}}},
+	}
+}
+
+func TestWhatIsLacking(t *testing.T) {
+	condition := func(kind corev1.NodeConditionType, status corev1.ConditionStatus, message string) *corev1.Node {
+		return &corev1.Node{Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{
+			{Type: corev1.NodeMemoryPressure, Status: corev1.ConditionFalse}, {Type: kind, Status: status, Message: message},
+		}}}
+	}
+	daemons := func(generation, observed int64, desired, ready, updated int32) *appsv1.DaemonSet {
+		return &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Generation: generation}, Status: appsv1.DaemonSetStatus{
+			ObservedGeneration: observed, DesiredNumberScheduled: desired, NumberReady: ready, UpdatedNumberScheduled: updated,
+		}}
+	}
+	deployment := func(generation, observed int64, replicas *int32, updated, available int32) *appsv1.Deployment {
+		return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Generation: generation}, Spec: appsv1.DeploymentSpec{Replicas: replicas},
+			Status: appsv1.DeploymentStatus{ObservedGeneration: observed, UpdatedReplicas: updated, AvailableReplicas: available}}
+	}
+	for _, row := range []struct {
+		name, kind string
+		object     runtime.Object
+		lacks      string
+	}{
+		{"a ready node", "Node", condition(corev1.NodeReady, corev1.ConditionTrue, "kubelet is posting ready status"), ""},
+		{"a node without a network", "Node", condition(corev1.NodeReady, corev1.ConditionFalse, "cni plugin not initialized"), "cni plugin not initialized"},
+		{"a node whose kubelet is gone", "Node", condition(corev1.NodeReady, corev1.ConditionUnknown, "Kubelet stopped posting node status."), "Kubelet stopped posting node status."},
+		{"a node that has just registered", "Node", &corev1.Node{}, "the kubelet has not said how it is"},
+		{"a node that does not say why", "Node", condition(corev1.NodeReady, corev1.ConditionFalse, ""), "its condition Ready is False"},
+		{"a network that is there", "Network", condition(corev1.NodeNetworkUnavailable, corev1.ConditionFalse, "Flannel is running"), ""},
+		{"a network that is not", "Network", condition(corev1.NodeNetworkUnavailable, corev1.ConditionTrue, "not yet"), "not yet"},
+		{"a network of which nobody has spoken", "Network", condition(corev1.NodeReady, corev1.ConditionTrue, ""), "the network addon has not set up the node"},
+		{"a DaemonSet on every node", "DaemonSet", daemons(2, 2, 3, 3, 3), ""},
+		{"a DaemonSet nobody has looked at", "DaemonSet", daemons(2, 1, 3, 3, 3), "the controller has not seen it"},
+		{"a DaemonSet before any node is counted", "DaemonSet", daemons(1, 1, 0, 0, 0), "0 of 0 pods are ready"},
+		{"a DaemonSet that is starting", "DaemonSet", daemons(1, 1, 3, 2, 3), "2 of 3 pods are ready"},
+		{"a DaemonSet with old pods", "DaemonSet", daemons(2, 2, 3, 3, 1), "3 of 3 pods are ready"},
+		{"a Deployment that is there", "Deployment", deployment(1, 1, new(int32(2)), 2, 2), ""},
+		{"a Deployment that says no number", "Deployment", deployment(1, 1, nil, 1, 1), ""},
+		{"a Deployment of none", "Deployment", deployment(1, 1, new(int32(0)), 0, 0), ""},
+		{"a Deployment nobody has looked at", "Deployment", deployment(3, 2, new(int32(2)), 2, 2), "the controller has not seen it"},
+		{"a Deployment with one pod", "Deployment", deployment(1, 1, new(int32(2)), 2, 1), "1 of 2 pods are available"},
+		{"a Deployment with old pods", "Deployment", deployment(2, 2, new(int32(2)), 1, 2), "2 of 2 pods are available"},
+		{"something else", "Node", &metav1.Status{}, "the API server answered with a *v1.Status"},
+	} {
+		if got := (Ready{Kind: row.kind}).lacks(row.object); got != row.lacks {
+			t.Errorf("%s: lacks %q, want %q", row.name, got, row.lacks)
+		}
+	}
+}
+
+func TestReadyLooksOnce(t *testing.T) {
+	s := newServer(t)
+	a := s.api()
+	wish := Ready{Kind: "Node", Name: "master", Within: 1, OK: true}
+	if seen := observe(t, a, wish); ops.Equal(wish, seen) {
+		t.Errorf("absent: %+v", seen)
+	}
+	for ready, ok := range map[string]bool{"False": false, "True": true} {
+		s.mu.Lock()
+		s.objects["/api/v1/nodes/master"] = node("master", ready, "")
+		s.mu.Unlock()
+		if seen := observe(t, a, wish); ops.Equal(wish, seen) != ok {
+			t.Errorf("%s: %+v", ready, seen)
+		}
+	}
+	if _, err := a.Observe(t.Context(), []ops.Op{Ready{Kind: "Weather", Name: "x", OK: true}}); err == nil || !strings.Contains(err.Error(), "nobody knows when a Weather is ready") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestReadyWaitsByWatching, also where a watch ends early, as it does when the API server restarts, and where the object is made anew.
+func TestReadyWaitsByWatching(t *testing.T) {
+	s := newServer(t)
+	s.watches = []func(func(string, map[string]any)){
+		func(send func(string, map[string]any)) {
+			send("ADDED", node("x", "False", "cni plugin not initialized"))
+		},
+		func(send func(string, map[string]any)) {
+			send("ADDED", node("x", "False", ""))
+			send("DELETED", node("x", "False", ""))
+			send("ADDED", node("x", "True", ""))
+		},
+	}
+	ended, err := apply(t, s.api(), Ready{Kind: "Node", Name: "x", Within: 10, OK: true})
+	if err != nil || ended["ready:Node/x"] != ops.Changed {
+		t.Errorf("%v, %v", ended, err)
+	}
+	if n := len(only(s.asked(), "WATCH")); n != 2 {
+		t.Errorf("it watched %d times", n)
+	}
+}
+
+func TestReadySaysWhatWasLackingAtTheEnd(t *testing.T) {
+	stay := func(o ...map[string]any) func(func(string, map[string]any)) {
+		return func(send func(string, map[string]any)) {
+			for _, x := range o {
+				send("ADDED", x)
+			}
+			time.Sleep(1200 * time.Millisecond)
+		}
+	}
+	for _, row := range []struct {
+		name  string
+		watch func(func(string, map[string]any))
+		want  string
+	}{
+		{"a node that is not ready", stay(node("x", "False", "cni plugin not initialized")), "ready:Node/x: not ready after 1 s: cni plugin not initialized"},
+		{"a node that is not there", stay(), "ready:Node/x: not ready after 1 s: it does not exist"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.watches = append(s.watches, row.watch)
+			_, err := apply(t, s.api(), Ready{Kind: "Node", Name: "x", Within: 1, OK: true})
+			if err == nil || err.Error() != row.want {
+				t.Errorf("got %v, want %s", err, row.want)
+			}
+		})
+	}
+}
+
+// TestReadySurvivesAnExpiredWatch: the API server may end one with an error of its own.
+func TestReadySurvivesAnExpiredWatch(t *testing.T) {
+	s := newServer(t)
+	s.watches = []func(func(string, map[string]any)){
+		func(send func(string, map[string]any)) {
+			send("ERROR", map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410, "message": "too old resource version"})
+		},
+		func(send func(string, map[string]any)) { send("ADDED", node("x", "True", "")) },
+	}
+	if _, err := apply(t, s.api(), Ready{Kind: "Node", Name: "x", Within: 10, OK: true}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReadyEndsWithItsRun(t *testing.T) {
+	s := newServer(t)
+	a := s.api()
+	if _, err := a.Client(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	began := time.Now()
+	err := Ready{Kind: "DaemonSet", Namespace: "kube-system", Name: "kube-proxy", Within: 60, OK: true}.Set(ctx, machine{a}, nil)
+	if err == nil || time.Since(began) > 10*time.Second {
+		t.Errorf("%v after %s", err, time.Since(began))
+	}
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("that it was cancelled is not told: %v", err)
+	}
+}
