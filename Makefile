@@ -24,7 +24,7 @@ help:
 	echo "make lab       a real cluster on this machine: hosts (master, two nodes, a registry) and kubewright up"
 	echo "make lab-down  take them away"
 	echo "make e2e       the program against real hosts (makes and takes away a lab)"
-	echo "make test      check and e2e"
+	echo "make test      check, laws (the phases cut off at many of their changes, on pretend hosts) and e2e"
 	echo "make bench-up  kubewright beside a scripted kubeadm on the same hosts"
 
 .PHONY: build
@@ -43,6 +43,7 @@ $(TOOLS)/staticcheck-$(STATICCHECK):
 	mkdir -p $(TOOLS)
 	GOBIN=$(TOOLS)/new go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK)
 	mv $(TOOLS)/new/staticcheck $@
+	rmdir $(TOOLS)/new
 
 .PHONY: check
 check: deps $(AGENTS) $(TOOLS)/staticcheck-$(STATICCHECK)
@@ -81,8 +82,13 @@ lab-down: build
 e2e: bundle
 	go test -tags e2e -count=1 -timeout 40m -v ./e2e/
 
+# The laws every phase list keeps, at a sample of all the changes at which a run can be cut off: minutes, where check may take two.
+.PHONY: laws
+laws:
+	KUBEWRIGHT_LAWS=some go test -count=1 -timeout 20m -run '^TestLaws$$' ./phases
+
 .PHONY: test
-test: check e2e
+test: check laws e2e
 
 .PHONY: bench-up
 bench-up: bundle

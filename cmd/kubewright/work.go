@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/kubewright/kubewright/bundle"
+	"github.com/kubewright/kubewright/engine"
+	"github.com/kubewright/kubewright/inventory"
+	"github.com/kubewright/kubewright/phases"
+	"github.com/kubewright/kubewright/preflight"
+	"github.com/kubewright/kubewright/report"
+	"github.com/spf13/cobra"
+)
+
+// clusterFlags are what every command about a cluster has.
+type clusterFlags struct{ file, bundle string }
+
+func (f *clusterFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.file, "config", "f", "cluster.yaml", "the inventory file")
+	cmd.Flags().StringVar(&f.bundle, "bundle", "", "the bundle's folder (default: the last one built)")
+}
+
+// load reads the inventory and opens the bundle: all that can be wrong before a connection is made.
+func (f *clusterFlags) load() (*inventory.Cluster, *bundle.Bundle, error) {
+	c, err := inventory.Load(f.file)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := openBundle(f.bundle)
+	return c, b, err
+}
+
+// work computes what there is to do once the hosts have told their facts.
+func (f *fleet) work() ([]engine.Work, error) {
+	if err := f.foreign(); err != nil {
+		return nil, err
+	}
+	in := phases.Inputs(f.cluster, f.facts(), f.bundle.Lock)
+	if findings := preflight.Run(f.cluster, f.facts(), f.skews()); len(findings) > 0 {
+		if err := findings.Fatal(); err != nil {
+			return nil, coded{exitPreflight, err}
+		}
+		for _, w := range findings {
+			fmt.Fprintf(os.Stderr, "warning: %s\n", report.Escape(w.String()))
+		}
+	}
+	if _, why := phases.ProxyMode(f.cluster, f.facts()); why != "" {
+		fmt.Fprintf(os.Stderr, "warning: %s\n", report.Escape(why))
+	}
+	works, err := engine.Expand(phases.Up(), in)
+	if err != nil {
+		return nil, err
+	}
+	f.answers = phases.NewAnswers(f.cluster, works, f)
+	return works, nil
+}
+
+// foreign refuses hosts that belong to another cluster.
+func (f *fleet) foreign() error {
+	var errs []error
+	for _, h := range f.cluster.Spec.Hosts {
+		if other := f.facts()[h.Name].Cluster; other != "" && other != f.cluster.Metadata.Name {
+			errs = append(errs, coded{exitConflict, fmt.Errorf("%s belongs to cluster %s; reset it with that cluster's inventory first", h.Name, report.Escape(other))})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// knownPhases refuses names that no phase has, before a connection is made.
+func knownPhases(names []string) error {
+	for _, name := range names {
+		if !isPhase(name) {
+			return usageError{fmt.Errorf("there is no phase %q; see kubewright phase list", name)}
+		}
+	}
+	return nil
+}
+
+// choose keeps the works of the named phases; what they wait for is then taken to be there.
+func choose(works []engine.Work, only []string) []engine.Work {
+	if len(only) == 0 {
+		return works
+	}
+	var out []engine.Work
+	for _, w := range works {
+		if slices.Contains(only, w.Phase) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+func isPhase(name string) bool {
+	for _, p := range phases.Up() {
+		if p.Name == name {
+			return true
+		}
+	}
+	return false
+}
