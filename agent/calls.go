@@ -99,6 +99,8 @@ func (s *server) do(ctx context.Context, c call, r *reply) error {
 		})
 	case doReset:
 		return s.alone(ctx, func() error { return s.work.reset(ctx, s.machine(c.ID), s.tell(c.ID)) })
+	case doForget:
+		return s.forget()
 	case doReadCA:
 		cert, err := s.authorities.certificate(s.m, c.Name)
 		r.Data = cert
@@ -139,6 +141,27 @@ func (s *server) alone(ctx context.Context, change func() error) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// forget removes the agent and its directory from a host that nothing was changed on. Whoever has the lock is about to need them.
+func (s *server) forget() error {
+	s.mu.Lock()
+	mine := s.lock != nil
+	s.mu.Unlock()
+	if !mine {
+		l, err := acquire(s.m.Path(lockPath), Holder{Run: doForget})
+		if locked := (*LockedError)(nil); errors.As(err, &locked) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		defer l.release()
+	}
+	if j, _, err := readJournal(s.work.dir); err != nil || len(j.changes) > 0 {
+		return err
+	}
+	return s.work.leave()
 }
 
 func (s *server) take(h *Holder) error {

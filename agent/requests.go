@@ -69,6 +69,12 @@ func (s *Session) Reset(ctx context.Context, emit func(ops.Progress)) error {
 	return err
 }
 
+// Forget removes the agent from a host that nothing was changed on, so that who only looked leaves no trace. On any other host it does nothing.
+func (s *Session) Forget(ctx context.Context) error {
+	_, err := s.call(ctx, call{Do: doForget}, nil)
+	return err
+}
+
 // Sign has a CSR signed by an authority on that host, if it asks for exactly what the request says. The agent knows the authorities in its
 // journal and those in the ops of this session.
 func (s *Session) Sign(ctx context.Context, authority string, csr []byte, r pki.Request) ([]byte, error) {

@@ -256,6 +256,9 @@ func sameContent(a, b string) bool {
 // leave removes the state directory, the agent's own executable in it included, and the journal last: until then reset can be repeated.
 func (w *worker) leave() error {
 	entries, err := os.ReadDir(w.dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

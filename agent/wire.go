@@ -24,6 +24,7 @@ const (
 	doSign     = "sign"
 	doReadCA   = "read-ca"
 	doReset    = "reset"
+	doForget   = "forget"
 	doPing     = "ping"
 	doAnswer   = "answer" // to a question of the agent's
 	doCancel   = "cancel" // of the request with this id

@@ -159,10 +159,10 @@ func ok(t *testing.T, r result) {
 }
 
 // fingerprint lists what a host has: every file below the places that kubewright writes, with owner, mode and digest, and the
-// state of its units. The agent itself, which plan has to send, is left out.
+// state of its units.
 func fingerprint(t *testing.T, host string) string {
 	t.Helper()
-	r := onHost(t, host, "find /etc /usr/local /opt /root /lib/systemd -xdev -printf '%p %M %u %g %s %T@ %l\\n' | sort; systemctl list-units --type=service --all --plain --no-legend | awk '{print $1,$3}' | sort; cat /proc/sys/net/ipv4/ip_forward")
+	r := onHost(t, host, "find /etc /usr/local /opt /root /lib/systemd /var/lib/kubewright -xdev -printf '%p %M %u %g %s %T@ %l\\n' 2>/dev/null | sort; systemctl list-units --type=service --all --plain --no-legend | awk '{print $1,$3}' | sort; cat /proc/sys/net/ipv4/ip_forward")
 	ok(t, r)
 	return r.stdout
 }

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) *agent.Session, root string) {
 	t.Run("resumable after a cancellation at every step", s.survivesCancellation)
 	t.Run("signs what was asked for and nothing else", s.signs)
 	t.Run("reset of an untouched machine", s.resetsNothing)
+	t.Run("an untouched machine forgets, a changed one does not", s.forgets)
 }
 
 type suite struct {

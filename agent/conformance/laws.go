@@ -216,6 +216,28 @@ func (s *suite) resetsNothing(t *testing.T) {
 	equal(t, "reset", s.prepared(), observe(t, session, s.prepared()))
 }
 
+func (s *suite) forgets(t *testing.T) {
+	session := s.session(t)
+	defer session.Close()
+	if err := session.Forget(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	dir := ops.Dir{Path: session.Hello().StateDir, Mode: 0o700}
+	if seen := observe(t, session, []ops.Op{dir}); !seen[0].(ops.Dir).Absent {
+		t.Errorf("%s is still there: %+v", dir.Path, seen[0])
+	}
+	changed := s.steps()[:1]
+	apply(t, session, changed)
+	if err := session.Forget(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if seen := observe(t, session, []ops.Op{dir}); seen[0].(ops.Dir).Absent {
+		t.Error("a host that was changed was forgotten")
+	}
+	reset(t, session)
+	equal(t, "reset", s.prepared(), observe(t, session, s.prepared()))
+}
+
 func apply(t *testing.T, session *agent.Session, steps []ops.Step) (states []ops.State) {
 	t.Helper()
 	err := session.Apply(t.Context(), "run", "phase", steps, func(p ops.Progress) {

@@ -106,7 +106,16 @@ func (f *fleet) reach(ctx context.Context, h inventory.Host, bin host.AgentBinar
 	return &member{Session: s, conn: conn, name: h.Name, skew: time.Until(s.Facts().Now)}, nil
 }
 
+// parting is how long a host may take to forget us.
+const parting = 3 * time.Second
+
 func (m *member) close() {
+	if m.Facts().Changes == 0 {
+		// Who only looked leaves no trace. A host that has been changed since knows better, and one that is away cannot be helped.
+		ctx, cancel := context.WithTimeout(context.Background(), parting)
+		_ = m.Forget(ctx)
+		cancel()
+	}
 	m.Session.Close()
 	m.conn.Close()
 }
