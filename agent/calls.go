@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"path/filepath"
 	"runtime/debug"
 
 	"github.com/kubewright/kubewright/ops"
@@ -160,6 +161,9 @@ func (s *server) forget() error {
 	}
 	if j, _, err := readJournal(s.work.dir); err != nil || len(j.changes) > 0 {
 		return err
+	}
+	if readText(filepath.Join(s.work.dir, "cluster")) != "" {
+		return nil // a cluster says that this host is its own, whatever became of the journal
 	}
 	return s.work.leave()
 }
