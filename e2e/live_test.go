@@ -55,8 +55,12 @@ func TestKubeadmKnowsTheCluster(t *testing.T) {
 	if r.code != 0 || strings.Contains(r.stdout+r.stderr, "Falling back") || !strings.Contains(r.stdout, "apiserver-etcd-client") {
 		t.Errorf("certs check-expiration: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	r = onHost(t, "master", "/root/kubeadm upgrade plan v1.36.4")
-	if r.code != 0 || strings.Contains(r.stdout+r.stderr, "auto-detection") || !strings.Contains(r.stdout, "Target version: v1.36.4") {
+	api, err := lock(t).Image("kube-apiserver")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r = onHost(t, "master", "/root/kubeadm upgrade plan "+api.Version)
+	if r.code != 0 || strings.Contains(r.stdout+r.stderr, "auto-detection") || !strings.Contains(r.stdout, "Target version: "+api.Version) {
 		t.Errorf("upgrade plan: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
