@@ -37,21 +37,31 @@ func (c *Conn) DialTCP(ctx context.Context, addr string) (net.Conn, error) {
 type tunnel struct {
 	net.Conn
 	read, write deadline
+	passed      atomic.Bool // one of the deadlines has closed the connection
 }
 
 func (t *tunnel) Read(b []byte) (int, error) {
 	n, err := t.Conn.Read(b)
-	return n, t.read.explain(err)
+	return n, t.explain(err)
 }
 
 func (t *tunnel) Write(b []byte) (int, error) {
 	n, err := t.Conn.Write(b)
-	return n, t.write.explain(err)
+	return n, t.explain(err)
+}
+
+// explain says of a connection that a deadline has closed why it fails. Whichever deadline it was: a read ends too when the write's is over, and
+// of two at the same instant either may come first.
+func (t *tunnel) explain(err error) error {
+	if err != nil && t.passed.Load() {
+		return os.ErrDeadlineExceeded
+	}
+	return err
 }
 
 func (t *tunnel) Close() error {
-	t.read.set(time.Time{}, nil)
-	t.write.set(time.Time{}, nil)
+	t.read.stop()
+	t.write.stop()
 	return t.Conn.Close()
 }
 
@@ -60,36 +70,35 @@ func (t *tunnel) SetDeadline(at time.Time) error {
 }
 
 func (t *tunnel) SetReadDeadline(at time.Time) error {
-	t.read.set(at, t.Conn)
+	t.read.set(at, t.expire)
 	return nil
 }
 
 func (t *tunnel) SetWriteDeadline(at time.Time) error {
-	t.write.set(at, t.Conn)
+	t.write.set(at, t.expire)
 	return nil
 }
 
-type deadline struct {
-	timer  atomic.Pointer[time.Timer]
-	passed atomic.Bool
+func (t *tunnel) expire() {
+	t.passed.Store(true)
+	t.Conn.Close()
 }
 
-func (d *deadline) set(at time.Time, c net.Conn) {
-	var next *time.Timer
-	if !at.IsZero() {
-		next = time.AfterFunc(time.Until(at), func() {
-			d.passed.Store(true)
-			c.Close()
-		})
+// deadline is a timer that may be set again and again.
+type deadline struct{ timer atomic.Pointer[time.Timer] }
+
+func (d *deadline) set(at time.Time, expire func()) {
+	if at.IsZero() {
+		d.stop()
+		return
 	}
-	if last := d.timer.Swap(next); last != nil {
+	if last := d.timer.Swap(time.AfterFunc(time.Until(at), expire)); last != nil {
 		last.Stop()
 	}
 }
 
-func (d *deadline) explain(err error) error {
-	if err != nil && d.passed.Load() {
-		return os.ErrDeadlineExceeded
+func (d *deadline) stop() {
+	if last := d.timer.Swap(nil); last != nil {
+		last.Stop()
 	}
-	return err
 }
