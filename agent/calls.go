@@ -150,7 +150,7 @@ func (s *server) forget() error {
 	mine := s.lock != nil
 	s.mu.Unlock()
 	if !mine {
-		l, err := acquire(s.m.Path(lockPath), Holder{Run: doForget})
+		l, err := acquire(s.m.Path(lockPath), Holder{Run: Forgetting})
 		if locked := (*LockedError)(nil); errors.As(err, &locked) {
 			return nil
 		}

@@ -69,6 +69,9 @@ func (s *Session) Reset(ctx context.Context, emit func(ops.Progress)) error {
 	return err
 }
 
+// Forgetting is the run that holds a host's lock while Forget looks whether it may remove the agent.
+const Forgetting = "forget"
+
 // Forget removes the agent from a host that nothing was changed on, so that who only looked leaves no trace. On any other host it does nothing.
 func (s *Session) Forget(ctx context.Context) error {
 	_, err := s.call(ctx, call{Do: doForget}, nil)

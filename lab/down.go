@@ -97,8 +97,12 @@ func removeNspawnTraces() error {
 	return errors.Join(errs...)
 }
 
-// removeUserFiles removes what the lab and the installer wrote for its user, and the directory if nothing else is in it.
+// removeUserFiles removes what the lab and the installer wrote for its user, and the directory if nothing else is in it. A directory
+// without the lab's marker is not touched.
 func removeUserFiles(dir string) error {
+	if _, err := os.Lstat(filepath.Join(dir, marker)); err != nil {
+		return nil
+	}
 	for _, n := range []string{"cluster.yaml", keyName, keyName + ".pub", "known_hosts", "kubeconfig", "bin", "log"} {
 		if err := os.RemoveAll(filepath.Join(dir, n)); err != nil {
 			return err
@@ -110,8 +114,9 @@ func removeUserFiles(dir string) error {
 			return err
 		}
 	}
-	if left, err := os.ReadDir(dir); err == nil && len(left) == 0 {
-		return os.Remove(dir)
+	// What the user put there stays, and the marker with it, so that the next lab may use the directory again.
+	if left, err := os.ReadDir(dir); err == nil && len(left) == 1 {
+		return os.RemoveAll(dir)
 	}
 	return nil
 }

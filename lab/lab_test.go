@@ -160,6 +160,9 @@ func TestIsInit(t *testing.T) {
 
 func TestRemoveUserFilesLeavesForeignOnes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), ".lab")
+	if err := ownDir(dir); err != nil {
+		t.Fatal(err)
+	}
 	for _, n := range []string{"cluster.yaml", "id_ed25519", "id_ed25519.pub", "known_hosts", "log/master.log", ".kwlab-123", "notes.txt"} {
 		if err := writeFile(filepath.Join(dir, n), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
@@ -169,7 +172,7 @@ func TestRemoveUserFilesLeavesForeignOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	left, _ := filepath.Glob(filepath.Join(dir, "*"))
-	if d := cmp.Diff([]string{filepath.Join(dir, "notes.txt")}, left); d != "" {
+	if d := cmp.Diff([]string{filepath.Join(dir, marker), filepath.Join(dir, "notes.txt")}, left); d != "" {
 		t.Error(d)
 	}
 	if err := os.Remove(filepath.Join(dir, "notes.txt")); err != nil {
@@ -177,6 +180,19 @@ func TestRemoveUserFilesLeavesForeignOnes(t *testing.T) {
 	}
 	if err := removeUserFiles(dir); err != nil || exists(dir) {
 		t.Errorf("the empty directory is still there (%v)", err)
+	}
+}
+
+func TestALabTakesOnlyAnEmptyFolder(t *testing.T) {
+	dir := t.TempDir()
+	if err := writeFile(filepath.Join(dir, "id_ed25519"), []byte("the user's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := ownDir(dir); err == nil || !strings.Contains(err.Error(), "id_ed25519") {
+		t.Errorf("a folder with the user's files was taken: %v", err)
+	}
+	if err := removeUserFiles(dir); err != nil || !exists(filepath.Join(dir, "id_ed25519")) {
+		t.Errorf("a file that is not the lab's was removed (%v)", err)
 	}
 }
 

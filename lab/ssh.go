@@ -24,15 +24,33 @@ func Command(ctx context.Context, argv ...string) (*exec.Cmd, error) {
 	return exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", prefix}, argv...)...), nil
 }
 
-// Exec runs a command inside the bridge's network namespace with this process's own streams. A command's own failure is an
-// *exec.ExitError.
+// Exec runs a command inside the bridge's network namespace with this process's own streams, and lets it end in its own way: a terminal
+// interrupts both, and other signals are handed on. A command's own failure is an *exec.ExitError.
 func Exec(ctx context.Context, argv []string) error {
-	cmd, err := Command(ctx, argv...)
+	cmd, err := Command(context.WithoutCancel(ctx), argv...)
 	if err != nil {
 		return err
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	return cmd.Run()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGHUP)
+	defer signal.Stop(signals)
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				_ = cmd.Process.Signal(s) // it may have ended already
+			case <-done:
+				return
+			}
+		}
+	}()
+	return cmd.Wait()
 }
 
 // SSH logs into a host as root, from anywhere on the machine, and runs argv there (joined by spaces, as ssh(1) does) or, without

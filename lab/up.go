@@ -99,7 +99,32 @@ func claim(o Options) (record, error) {
 			return record{}, fmt.Errorf("there are remains of another lab (%s): take it down first: kubewright lab down", left[0])
 		}
 	}
+	if err := ownDir(dir); err != nil {
+		return record{}, err
+	}
 	return rec, rec.write()
+}
+
+// marker is a file in the user's directory that says that the lab may write and remove there.
+const marker = ".kubewright-lab"
+
+// ownDir makes the user's directory the lab's. One that holds anything else is refused: the lab writes files there by names that others
+// use too, and removes them in the end.
+func ownDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(filepath.Join(dir, marker)); err == nil {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("%s is not empty (it has %s): name a new or an empty folder with --dir", dir, entries[0].Name())
+	}
+	return os.WriteFile(filepath.Join(dir, marker), []byte("kubewright lab up made this folder; lab down empties it.\n"), 0o644)
 }
 
 func sameHosts(a, b inventory.Cluster) bool {

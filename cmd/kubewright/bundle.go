@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -93,6 +95,9 @@ func bundleCommand() *cobra.Command {
 				return err
 			}
 			defer f.close()
+			if err := f.foreign(); err != nil {
+				return err
+			}
 			m, err := f.member(c.With(inventory.Registry)[0].Name)
 			if err != nil {
 				return err
@@ -135,7 +140,7 @@ func extract(b *bundle.Bundle, name, path string) error {
 	if err != nil {
 		return err
 	}
-	if info, err := os.Stat(path); err == nil && info.Size() == c.Size {
+	if digestOf(path) == c.Digest {
 		return nil
 	}
 	r, err := b.Blob(c.Digest)
@@ -153,4 +158,18 @@ func extract(b *bundle.Bundle, name, path string) error {
 		return err
 	}
 	return os.Rename(tmp.Name(), path)
+}
+
+// digestOf is the digest of a file's bytes, empty where it cannot be read.
+func digestOf(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return ""
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"text/tabwriter"
@@ -22,7 +25,7 @@ func initCommand() *cobra.Command {
 				return coded{exitRefused, fmt.Errorf("%s exists already; name another file with -f", path)}
 			}
 			if err != nil {
-				return err
+				return usageError{err}
 			}
 			if _, err := file.Write(inventory.Example()); err != nil {
 				return err
@@ -77,28 +80,34 @@ func trustCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
+			var errs []error
 			for _, h := range hosts {
-				keys, err := host.Trust(cmd.Context(), address(h))
-				if err != nil {
-					return err
-				}
-				file, err := knownHosts(h)
-				if err != nil {
-					return err
-				}
-				if err := host.AppendKnownHosts(file, keys); err != nil {
-					return coded{exitConnect, err}
-				}
-				for _, k := range keys {
-					fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", h.Name, k.Type, k.Fingerprint, file)
-				}
+				errs = append(errs, learn(cmd.Context(), cmd.OutOrStdout(), h))
 			}
-			return out.Flush()
+			return errors.Join(errs...)
 		},
 	}
 	cmd.Flags().StringVarP(&path, "config", "f", "cluster.yaml", "the inventory file")
 	return cmd
+}
+
+// learn prints a host's keys before it believes them.
+func learn(ctx context.Context, w io.Writer, h inventory.Host) error {
+	keys, err := host.Trust(ctx, address(h))
+	if err != nil {
+		return err
+	}
+	file, err := knownHosts(h)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		fmt.Fprintf(w, "%s  %s  %s  %s\n", h.Name, k.Type, k.Fingerprint, file)
+	}
+	if err := host.AppendKnownHosts(file, keys); err != nil {
+		return coded{exitConnect, err}
+	}
+	return nil
 }
 
 // named are the hosts of those names, or all.

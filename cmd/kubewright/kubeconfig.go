@@ -102,6 +102,9 @@ func kubeconfigCommand() *cobra.Command {
 				return err
 			}
 			defer f.close()
+			if err := f.foreign(); err != nil {
+				return err
+			}
 			path := kubeconfigPath(path, file)
 			if _, err := f.writeKubeconfig(cmd.Context(), path); err != nil {
 				return err

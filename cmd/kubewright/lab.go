@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/kubewright/kubewright/inventory"
@@ -80,6 +81,9 @@ func labCommand() *cobra.Command {
 			Use: "exec -- COMMAND...", Short: "Run a command where the lab's hosts can be reached", Args: cobra.MinimumNArgs(1),
 			Long: "Runs a command in the lab's network namespace, with the lab's kubeconfig, kubectl from the bundle and kubewright itself in its path.",
 			RunE: func(cmd *cobra.Command, args []string) error {
+				if _, err := lab.List(); err != nil {
+					return err
+				}
 				if err := labEnvironment(dir); err != nil {
 					return err
 				}
@@ -144,6 +148,9 @@ func spoken(err error) error {
 	var remote *ssh.ExitError
 	switch {
 	case errors.As(err, &local):
+		if w, ok := local.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+			return spokenFor{err, 128 + int(w.Signal())} // as a shell says it
+		}
 		return spokenFor{err, local.ExitCode()}
 	case errors.As(err, &remote):
 		return spokenFor{err, remote.ExitStatus()}

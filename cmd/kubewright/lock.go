@@ -49,7 +49,7 @@ func (f *fleet) lockOne(ctx context.Context, name string, holder agent.Holder) e
 		if err == nil {
 			return nil
 		}
-		if !errors.As(err, &locked) || !dead(locked.Holder, holder) || time.Now().After(end) {
+		if !errors.As(err, &locked) || !parts(locked.Holder) && !dead(locked.Holder, holder) || time.Now().After(end) {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		select {
@@ -59,6 +59,9 @@ func (f *fleet) lockOne(ctx context.Context, name string, holder agent.Holder) e
 		}
 	}
 }
+
+// parts says whether a lock is held only for the moment in which an agent takes itself away from a host that was looked at.
+func parts(holder agent.Holder) bool { return holder.Run == agent.Forgetting }
 
 // dead says whether a lock's holder was a process of this workstation that is no more.
 func dead(holder, self agent.Holder) bool {

@@ -53,6 +53,8 @@ func root() *cobra.Command {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.AddCommand(initCommand(), configCommand(), trustCommand(), planCommand(), upCommand(), statusCommand(), resetCommand(),
 		kubeconfigCommand(), phaseCommand(), bundleCommand(), labCommand(), versionCommand())
+	cmd.InitDefaultHelpCmd()
+	cmd.InitDefaultCompletionCmd()
 	strict(cmd)
 	return cmd
 }

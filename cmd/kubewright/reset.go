@@ -35,7 +35,7 @@ func resetCommand() *cobra.Command {
 			f, unreached := connectSome(cmd.Context(), c, nil, nil)
 			defer f.close()
 			if err := f.lock(cmd.Context(), *newHolder(c)); err != nil {
-				return err
+				return errors.Join(unreached, err)
 			}
 			began := time.Now()
 			var mu sync.Mutex

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiversion "k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 )
@@ -74,10 +75,10 @@ func statusCommand() *cobra.Command {
 const statusWait = 10 * time.Second
 
 func (f *fleet) status(ctx context.Context, unreached []error) status {
-	ctx, cancel := context.WithTimeout(ctx, statusWait)
-	defer cancel()
 	s := status{Cluster: f.cluster.Metadata.Name}
-	nodes, err := f.nodes(ctx, &s)
+	asking, cancel := context.WithTimeout(ctx, statusWait)
+	nodes, err := f.nodes(asking, &s)
+	cancel()
 	s.API = "ready"
 	if err != nil {
 		s.API = err.Error()
@@ -86,7 +87,9 @@ func (f *fleet) status(ctx context.Context, unreached []error) status {
 		hs := hostStatus{Name: h.Name, Address: h.Address.String(), Roles: h.Roles}
 		if m := f.hosts[h.Name]; m != nil {
 			hs.Reached, hs.OS, hs.Kernel = true, m.Facts().OSName, m.Facts().Kernel
-			hs.Units, err = units(ctx, m, h)
+			looking, cancel := context.WithTimeout(ctx, statusWait)
+			hs.Units, err = units(looking, m, h)
+			cancel()
 			if err != nil {
 				hs.Error = err.Error()
 			}
@@ -113,8 +116,12 @@ func (f *fleet) nodes(ctx context.Context, s *status) (map[string]corev1.Node, e
 	if err != nil {
 		return nil, err
 	}
-	v, err := client.Discovery().ServerVersion()
+	raw, err := client.Discovery().RESTClient().Get().AbsPath("/version").Do(ctx).Raw()
 	if err != nil {
+		return nil, err
+	}
+	var v apiversion.Info
+	if err := json.Unmarshal(raw, &v); err != nil {
 		return nil, err
 	}
 	s.Version = v.GitVersion
@@ -192,7 +199,7 @@ func (s status) table(w io.Writer) error {
 			continue
 		}
 		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", h.Name, h.Address, roles(h.Roles), report.Escape(dash(h.Node)),
-			report.Escape(dash(h.Kubelet)), h.unitsText(), report.Escape(h.OS), report.Escape(h.Kernel))
+			report.Escape(dash(h.Kubelet)), report.Escape(h.unitsText()), report.Escape(h.OS), report.Escape(h.Kernel))
 	}
 	return out.Flush()
 }

@@ -11,6 +11,9 @@ import (
 
 // unitsText names what runs, and after it what does not.
 func (h hostStatus) unitsText() string {
+	if h.Error != "" {
+		return h.Error
+	}
 	var up, down []string
 	for name, state := range h.Units {
 		short := strings.TrimSuffix(name, ".service")

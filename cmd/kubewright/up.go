@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -28,22 +30,19 @@ func upCommand() *cobra.Command {
 			if err := knownPhases(only); err != nil {
 				return err
 			}
-			var stream io.Writer
-			if events != "" { // a file that cannot be written is told before anything is done
-				file, err := os.OpenFile(events, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-				if err != nil {
-					return usageError{err}
-				}
-				defer file.Close()
-				stream = file
+			if cmd.Flags().Changed("phase") && len(only) == 0 {
+				return usageError{errors.New("--phase names no phase; see kubewright phase list")}
 			}
 			c, b, err := flags.load()
 			if err != nil {
 				return err
 			}
+			kubeconfig := kubeconfigPath(kubeconfig, flags.file)
+			if err := writable(events, flags.file, kubeconfig); err != nil {
+				return err
+			}
 			return up(cmd.Context(), upOptions{
-				cluster: c, bundle: b, out: cmd.OutOrStdout(), events: stream, timing: timing, only: only,
-				kubeconfig: kubeconfigPath(kubeconfig, flags.file),
+				cluster: c, bundle: b, out: cmd.OutOrStdout(), events: events, timing: timing, only: only, kubeconfig: kubeconfig,
 			})
 		},
 	}
@@ -59,7 +58,7 @@ type upOptions struct {
 	cluster    *inventory.Cluster
 	bundle     *bundle.Bundle
 	out        io.Writer
-	events     io.Writer // nil: nobody reads them
+	events     string // a file; empty: nobody reads them
 	kubeconfig string
 	timing     bool
 	only       []string
@@ -67,6 +66,9 @@ type upOptions struct {
 
 func up(ctx context.Context, o upOptions) error {
 	if _, err := ownKubeconfig(o.kubeconfig, o.cluster.Metadata.Name); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return usageError{err} // of the folder
+		}
 		return err
 	}
 	began := time.Now()
@@ -102,11 +104,34 @@ func up(ctx context.Context, o upOptions) error {
 	return err
 }
 
+// writable says before anything is done whether the events can be written, and keeps them from being written over what up reads.
+func writable(events string, taken ...string) error {
+	if events == "" {
+		return nil
+	}
+	there, err := os.Stat(events)
+	for _, path := range taken {
+		if other, e := os.Stat(path); err == nil && e == nil && os.SameFile(there, other) {
+			return usageError{fmt.Errorf("--events would write over %s", path)}
+		}
+	}
+	file, err := os.OpenFile(events, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return usageError{err}
+	}
+	return file.Close()
+}
+
 func run(ctx context.Context, plan *engine.Plan, targets []engine.Target, name string, o upOptions) error {
 	var all []engine.Event
 	views := []report.View{view()}
-	if o.events != nil {
-		views = append(views, report.JSONLines(o.events))
+	if o.events != "" {
+		file, err := os.OpenFile(o.events, os.O_WRONLY|os.O_TRUNC, 0)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		views = append(views, report.JSONLines(file))
 	}
 	err := engine.Run(ctx, plan, targets, engine.Options{Run: name, Emit: func(e engine.Event) {
 		for _, v := range views {
