@@ -140,6 +140,9 @@ func TestADamagedBundleIsRefused(t *testing.T) {
 		{"no lock", remove(lockFile), "no such file", ""},
 		{"lock cut short", truncate(lockFile), "lock.json: unexpected EOF", ""},
 		{"lock of a later version", replace(lockFile, `"components"`, `"parts"`), `unknown field "parts"`, ""},
+		{"lock of nothing", func(t *testing.T, b *Bundle) {
+			must(t, os.WriteFile(filepath.Join(b.Dir, lockFile), []byte("{}"), 0o644))
+		}, "the lock names no components", ""},
 		{"name that leads elsewhere", replace(lockFile, `"name": "runc"`, `"name": "../runc"`), "the name is not a repository name", ""},
 		{"digest that leads elsewhere", replace(lockFile, `"digest": "sha256:`, `"digest": "sha256:../`), "is not a sha256 digest", ""},
 		{"listed twice", replace(lockFile, "bin/runc", "bin/kubelet"), "bin/kubelet: listed twice", ""},

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -123,8 +124,11 @@ func (c Component) check() error {
 	return nil
 }
 
-// check looks at every component, and that no two are the same.
+// check looks at every component, that there are some, and that no two are the same.
 func (l Lock) check() error {
+	if len(l.Components) == 0 {
+		return errors.New("the lock names no components")
+	}
 	seen := map[string]bool{}
 	for _, c := range l.Components {
 		if err := c.check(); err != nil {

@@ -21,16 +21,9 @@ import (
 // own is what is compiled from here: stand-ins for modules, and a program that images need.
 //
 //go:embed _tencent iptables/main.go
-var own embed.FS
+var embedded embed.FS
 
-// goEnv is the environment every build has, so that the user's settings do not change what comes out.
-func goEnv(cgo bool) []string {
-	env := []string{"GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=", "CGO_ENABLED=0"}
-	if cgo {
-		env[len(env)-1] = "CGO_ENABLED=1"
-	}
-	return env
-}
+var own fs.FS = embedded
 
 // compile builds every program that is not in the cache.
 func (b *builder) compile(ctx context.Context) error {
@@ -48,7 +41,7 @@ func (b *builder) compile(ctx context.Context) error {
 func (b *builder) programs(r goBuild) string {
 	parts := []any{r, b.sources(r)}
 	for _, name := range ownFiles(r) {
-		text, err := own.ReadFile(name)
+		text, err := fs.ReadFile(own, name)
 		if err != nil {
 			panic(err) // a test builds every key
 		}
@@ -121,7 +114,7 @@ func (b *builder) goBuild(ctx context.Context, r goBuild, out string) error {
 	for _, p := range programs {
 		argv = append(argv, expand(r.Packages[p]))
 	}
-	if _, err := run(ctx, work, goEnv(r.Cgo), argv...); err != nil {
+	if _, err := run(ctx, work, b.goEnv(r.Cgo), argv...); err != nil {
 		return err
 	}
 	for _, p := range programs {
@@ -169,7 +162,7 @@ func (b *builder) expander(r goBuild) func(string) string {
 // writeOwn copies the embedded files that a build uses into its module.
 func writeOwn(work string, r goBuild) error {
 	for _, name := range ownFiles(r) {
-		text, err := own.ReadFile(name)
+		text, err := fs.ReadFile(own, name)
 		if err != nil {
 			return err
 		}
@@ -212,7 +205,7 @@ type downloaded struct {
 // download fetches a module and checks that its sum is the lock's. Go has checked it against the checksum database.
 func (b *builder) download(ctx context.Context, s bundle.Source) (downloaded, error) {
 	var m downloaded
-	out, err := run(ctx, b.cache, goEnv(false), "go", "mod", "download", "-json", s.String())
+	out, err := run(ctx, b.cache, b.goEnv(false), "go", "mod", "download", "-json", s.String())
 	if err != nil {
 		return m, err
 	}

@@ -42,7 +42,7 @@ func (b *builder) fetchDebian(ctx context.Context, name string, packages []strin
 			"-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
 			"-o", "Debug::NoLocking=true", "-o", "APT::Sandbox::User=",
 			"install"}
-		if _, err := run(ctx, dir, []string{"LC_ALL=C"}, append(argv, packages...)...); err != nil {
+		if _, err := run(ctx, dir, append(os.Environ(), "LC_ALL=C"), append(argv, packages...)...); err != nil {
 			return err
 		}
 		return os.RemoveAll(filepath.Join(dir, "partial"))

@@ -35,7 +35,7 @@ func (b *builder) goMod(ctx context.Context, r goBuild) ([]byte, error) {
 		if i > 0 {
 			continue
 		}
-		out, err := run(ctx, b.cache, nil, "go", "mod", "edit", "-json", m.GoMod)
+		out, err := run(ctx, b.cache, b.goEnv(false), "go", "mod", "edit", "-json", m.GoMod)
 		if err != nil {
 			return nil, err
 		}

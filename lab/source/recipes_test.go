@@ -1,9 +1,11 @@
 package source
 
 import (
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/kubewright/kubewright/bundle"
 )
@@ -109,6 +111,34 @@ func TestOnlyWhatChangedIsBuiltAgain(t *testing.T) {
 		if b.programs(r) == before[r.Name] {
 			t.Errorf("another Go, and %s is not built again", r.Name)
 		}
+	}
+}
+
+// What is embedded is as much a source as a module is.
+func TestAnotherProgramOfOursIsAnotherBundle(t *testing.T) {
+	b := newTestBuilder(t)
+	before, changed := b.bundleDir(), fstest.MapFS{}
+	for _, r := range goBuilds {
+		for _, name := range ownFiles(r) {
+			text, err := fs.ReadFile(own, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed[name] = &fstest.MapFile{Data: text}
+		}
+	}
+	defer func() { own = embedded }()
+	own = changed
+	if b.bundleDir() != before {
+		t.Error("the same programs are another bundle")
+	}
+	for name, f := range changed {
+		text := f.Data
+		f.Data = append(slices.Clone(text), "\n// changed\n"...)
+		if b.bundleDir() == before {
+			t.Errorf("%s is another one, and the bundle the same", name)
+		}
+		f.Data = text
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 )
@@ -32,11 +31,11 @@ func (e *CommandError) Error() string {
 // Unwrap returns how it ended.
 func (e *CommandError) Unwrap() error { return e.Err }
 
-// run runs a tool and returns its standard output.
+// run runs a tool and returns its standard output. Its environment is env; ours, if that is nil.
 func run(ctx context.Context, dir string, env []string, argv ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = env
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {

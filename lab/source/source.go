@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -31,15 +30,13 @@ type Options struct {
 	Log      func(string) // told what is being done; may be nil
 }
 
-// Packages lists the Debian packages that a machine needs for a build, besides Go, apt and dpkg.
-var Packages = []string{"gcc", "libc6-dev", "libseccomp-dev", "pkg-config"}
-
 // builder is one build.
 type builder struct {
-	cache     string
-	want      bundle.Wanted
-	goVersion string
-	log       func(string)
+	cache      string
+	want       bundle.Wanted
+	goVersion  string
+	goSettings []string // NAME=VALUE, of the user's
+	log        func(string)
 }
 
 // Build makes the bundle and returns its directory.
@@ -48,7 +45,7 @@ func Build(ctx context.Context, o Options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(b.cache, "bundle-"+b.key(bundle.WantText(), goBuilds, pause, images, sharedLayers))
+	dir := filepath.Join(b.cache, b.bundleDir())
 	if _, err := bundle.Open(dir); err == nil {
 		b.log("the bundle is there: " + dir)
 	} else if err := b.build(ctx, dir); err != nil {
@@ -58,6 +55,15 @@ func Build(ctx context.Context, o Options) (string, error) {
 		return dir, nil
 	}
 	return o.Out, b.copyTo(o.Out, dir)
+}
+
+// bundleDir is where the bundle is kept. The names of its programs' folders say what went into them.
+func (b *builder) bundleDir() string {
+	parts := []any{bundle.WantText(), images, sharedLayers, b.pauseDir()}
+	for _, r := range goBuilds {
+		parts = append(parts, b.programs(r))
+	}
+	return "bundle-" + b.key(parts...)
 }
 
 // build makes the bundle in the cache.
@@ -123,17 +129,7 @@ func newBuilder(ctx context.Context, o Options) (*builder, error) {
 	if err := os.MkdirAll(b.cache, 0o755); err != nil {
 		return nil, err
 	}
-	// Asked where no go.mod could choose another toolchain.
-	env, err := run(ctx, b.cache, nil, "go", "env", "GOVERSION", "GOSUMDB")
-	if err != nil {
-		return nil, err
-	}
-	version, sumdb, _ := strings.Cut(strings.TrimSpace(string(env)), "\n")
-	if sumdb == "off" || sumdb == "" {
-		return nil, errors.New("the checksum database is off (GOSUMDB): nothing would vouch for the modules; turn it on")
-	}
-	b.goVersion = version
-	return b, nil
+	return b, b.askGo(ctx)
 }
 
 // key names the result of something: it changes whenever any of the parts, the Go version or the platform does.
