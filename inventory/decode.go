@@ -163,7 +163,7 @@ func (r *reading) section(n ast.Node, o other, v reflect.Value, path string) {
 	}
 }
 
-// entries decodes a map from text to text.
+// entries decodes a map from text to text. A key whose value could not be read stays: it may be wrong as well.
 func (r *reading) entries(n ast.Node, o other, v reflect.Value, path string) {
 	m := reflect.MakeMap(v.Type())
 	ok := r.each(n, o, path, func(key string, at *token.Token, value ast.Node, again bool) {
@@ -172,9 +172,6 @@ func (r *reading) entries(n ast.Node, o other, v reflect.Value, path string) {
 		next.known = next.known && !again
 		e := reflect.New(v.Type().Elem()).Elem()
 		r.decode(value, next, e, p)
-		if r.failed[p] {
-			return
-		}
 		m.SetMapIndex(reflect.ValueOf(key), e)
 	})
 	if !ok {

@@ -1,6 +1,9 @@
 package inventory
 
 import (
+	"bytes"
+	"encoding/binary"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -79,11 +82,46 @@ func (r *reading) keyFile(path, file string) {
 	case !strings.HasPrefix(first, "-----BEGIN ") || !strings.Contains(first, "PRIVATE KEY-----"):
 		no("is not a private key", "name one that ssh-keygen made")
 	default:
+		sound, locked := keyForm(data)
+		if !sound {
+			no("is not a private key, though it begins like one", "name one that ssh-keygen made, whole and as it was made")
+			return
+		}
+		if locked && os.Getenv("SSH_AUTH_SOCK") == "" {
+			no("needs a passphrase, and there is no SSH agent that could hold it", "start an agent, and give it the key with: ssh-add "+bare(file))
+			return
+		}
 		info, err := os.Stat(file)
 		if err == nil && info.Mode().Perm()&0o077 != 0 {
 			no(fmt.Sprintf("is open to others (mode %04o)", info.Mode().Perm()), "run: chmod 600 "+bare(file))
 		}
 	}
+}
+
+// keyForm says whether a file's content has the outer form of a private key, and whether it is locked with a passphrase.
+func keyForm(data []byte) (sound, locked bool) {
+	block, _ := pem.Decode(data)
+	switch {
+	case block == nil:
+		return false, false
+	case block.Type == "OPENSSH PRIVATE KEY":
+		// OpenSSH's PROTOCOL.key: a magic, then the names of the cipher and of what makes a key for it of the passphrase.
+		rest, ok := bytes.CutPrefix(block.Bytes, []byte("openssh-key-v1\x00"))
+		_, rest, okCipher := sshString(rest)
+		kdf, _, okKDF := sshString(rest)
+		return ok && okCipher && okKDF, string(kdf) != "none"
+	}
+	return strings.HasSuffix(block.Type, "PRIVATE KEY"),
+		block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED")
+}
+
+// sshString takes a string with its length before it from the beginning of b.
+func sshString(b []byte) (s, rest []byte, ok bool) {
+	if len(b) < 4 || uint64(len(b)-4) < uint64(binary.BigEndian.Uint32(b)) {
+		return nil, nil, false
+	}
+	end := 4 + int(binary.BigEndian.Uint32(b))
+	return b[4:end], b[end:], true
 }
 
 func isPublicKey(line string) bool {

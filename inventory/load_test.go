@@ -11,7 +11,11 @@ import (
 	"testing"
 )
 
-const privateKey = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
+// The outer form of private keys, as far as Load looks at it.
+const (
+	privateKey = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ==\n-----END OPENSSH PRIVATE KEY-----\n"
+	lockedKey  = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0\n-----END OPENSSH PRIVATE KEY-----\n"
+)
 
 // write puts a file into a directory, with the mode it is meant to have whatever the umask.
 func write(t *testing.T, dir, name, text string, mode os.FileMode) string {
@@ -36,6 +40,7 @@ func minimal(t *testing.T) string {
 }
 
 func TestLoadKeyFiles(t *testing.T) {
+	t.Setenv("SSH_AUTH_SOCK", "")
 	for _, c := range []struct {
 		name, keyFile, text string
 		mode                os.FileMode
@@ -43,7 +48,7 @@ func TestLoadKeyFiles(t *testing.T) {
 	}{
 		{"a private key", "id", privateKey, 0o600, ""},
 		{"readable only", "id", privateKey, 0o400, ""},
-		{"PEM of old", "id", "-----BEGIN RSA PRIVATE KEY-----\nx\n-----END RSA PRIVATE KEY-----\n", 0o600, ""},
+		{"PEM of old", "id", "-----BEGIN RSA PRIVATE KEY-----\nMAA=\n-----END RSA PRIVATE KEY-----\n", 0o600, ""},
 		{"missing", "other", privateKey, 0o600, `"DIR/other" cannot be read: no such file or directory: name a private key, or leave keyFile out to use the SSH agent`},
 		{"a directory", ".", privateKey, 0o600, `"DIR" cannot be read: it is a directory: name a private key, or leave keyFile out to use the SSH agent`},
 		{"public", "id.pub", "ssh-ed25519 AAAAC3Nza me@here\n", 0o644, `"DIR/id.pub" is a public key: write DIR/id`},
@@ -53,6 +58,12 @@ func TestLoadKeyFiles(t *testing.T) {
 		{"PuTTY", "id.ppk", "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n", 0o600, `"DIR/id.ppk" is in PuTTY's format: convert it with: puttygen DIR/id.ppk -O private-openssh -o id_kubewright`},
 		{"DSA", "id", "-----BEGIN DSA PRIVATE KEY-----\n", 0o600, `"DIR/id" is a DSA key, which OpenSSH no longer accepts: make another with: ssh-keygen -t ed25519`},
 		{"empty", "id", "", 0o600, `"DIR/id" is empty: name a private key`},
+		{"garbage after the head", "id", "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2!\n-----END OPENSSH PRIVATE KEY-----\n", 0o600, `"DIR/id" is not a private key, though it begins like one: name one that ssh-keygen made, whole and as it was made`},
+		{"cut short", "id", privateKey[:len(privateKey)-9], 0o600, `"DIR/id" is not a private key, though it begins like one: name one that ssh-keygen made, whole and as it was made`},
+		{"another format inside", "id", strings.Replace(privateKey, "b3Bl", "AAAA", 1), 0o600, `"DIR/id" is not a private key, though it begins like one: name one that ssh-keygen made, whole and as it was made`},
+		{"locked", "id", lockedKey, 0o600, `"DIR/id" needs a passphrase, and there is no SSH agent that could hold it: start an agent, and give it the key with: ssh-add DIR/id`},
+		{"locked, PEM of old", "id", "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nMAA=\n-----END RSA PRIVATE KEY-----\n", 0o600, `"DIR/id" needs a passphrase, and there is no SSH agent that could hold it: start an agent, and give it the key with: ssh-add DIR/id`},
+		{"locked, PKCS 8", "id", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n", 0o600, `"DIR/id" needs a passphrase, and there is no SSH agent that could hold it: start an agent, and give it the key with: ssh-add DIR/id`},
 		{"something else", "id", "hunter2\n", 0o600, `"DIR/id" is not a private key: name one that ssh-keygen made`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -82,6 +93,16 @@ func TestLoadKeyFiles(t *testing.T) {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
 		})
+	}
+}
+
+// Whether an agent has the key is found out when it is asked, not here.
+func TestLoadLeavesALockedKeyToTheAgent(t *testing.T) {
+	t.Setenv("SSH_AUTH_SOCK", "/run/agent")
+	dir := t.TempDir()
+	write(t, dir, "id", lockedKey, 0o600)
+	if _, err := Load(write(t, dir, "cluster.yaml", minimal(t)+"  ssh: {keyFile: id}\n", 0o600)); err != nil {
+		t.Error(err)
 	}
 }
 

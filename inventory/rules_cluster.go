@@ -139,7 +139,7 @@ func (k check) kubelet() {
 			k.fail(p, problem)
 			continue
 		}
-		if wrong := thresholdWrong(value); wrong != "" {
+		if wrong := thresholdWrong(value); wrong != "" && !k.bad(p) {
 			k.fail(p, Problem{Code: codeEviction, Found: show(value), Wrong: wrong, Expected: "a threshold", Remedy: "write an amount such as 100Mi, or a share such as 5%"})
 		}
 	}
