@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/kubewright/kubewright/host"
 )
@@ -31,12 +32,19 @@ func embeddedAgents() (host.AgentBinary, error) {
 		if !ok {
 			continue
 		}
-		raw, err := readAgent(e.Name())
-		if err != nil {
+		sum := sha256.New()
+		if err := unpackAgent(sum, e.Name()); err != nil {
 			return nil, err
 		}
-		sum := sha256.Sum256(raw)
-		out[arch] = host.Build{SHA256: hex.EncodeToString(sum[:]), Bytes: func() ([]byte, error) { return readAgent(e.Name()) }}
+		out[arch] = host.Build{
+			SHA256: hex.EncodeToString(sum.Sum(nil)),
+			// Unpacked once for all hosts that lack it, and not at all where none does.
+			Bytes: sync.OnceValues(func() ([]byte, error) {
+				var raw bytes.Buffer
+				err := unpackAgent(&raw, e.Name())
+				return raw.Bytes(), err
+			}),
+		}
 	}
 	if len(out) == 0 {
 		return nil, errors.New("this binary was built without the agents that hosts need; build it with make build")
@@ -44,14 +52,16 @@ func embeddedAgents() (host.AgentBinary, error) {
 	return out, nil
 }
 
-func readAgent(name string) ([]byte, error) {
-	packed, err := agents.ReadFile("agents/" + name)
+func unpackAgent(w io.Writer, name string) error {
+	packed, err := agents.Open("agents/" + name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r, err := gzip.NewReader(bytes.NewReader(packed))
+	defer packed.Close()
+	r, err := gzip.NewReader(packed)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return io.ReadAll(r)
+	_, err = io.Copy(w, r)
+	return err
 }

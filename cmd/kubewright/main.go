@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -36,7 +37,12 @@ const (
 	exitStopped   = 130 // interrupted
 )
 
+// garbage is how much the heap may grow, in percent, before it is collected. A workstation has more to do than this, and a run waits for
+// its hosts anyway.
+const garbage = 40
+
 func main() {
+	debug.SetGCPercent(garbage)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(finish(root().ExecuteContext(ctx)))
