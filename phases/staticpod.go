@@ -1,7 +1,8 @@
 package phases
 
 import (
-	"sort"
+	"maps"
+	"slices"
 
 	"github.com/kubewright/kubewright/ops"
 	corev1 "k8s.io/api/core/v1"
@@ -79,12 +80,12 @@ func (p staticPod) manifest() *corev1.Pod {
 		},
 	}
 	mount := func(volumes map[string]string, kind corev1.HostPathType) {
-		for _, name := range sortedKeys(volumes) {
+		for _, name := range slices.Sorted(maps.Keys(volumes)) {
 			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
 				HostPath: &corev1.HostPathVolumeSource{Path: volumes[name], Type: &kind},
 			}})
 			c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{
-				Name: name, MountPath: volumes[name], ReadOnly: !contains(p.write, name),
+				Name: name, MountPath: volumes[name], ReadOnly: !slices.Contains(p.write, name),
 			})
 		}
 	}
@@ -105,22 +106,4 @@ func (p probe) check(path string, period, failures int32) *corev1.Probe {
 		}},
 		PeriodSeconds: period, TimeoutSeconds: 15, FailureThreshold: failures,
 	}
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	sort.Strings(out)
-	return out
-}
-
-func contains(all []string, s string) bool {
-	for _, x := range all {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }

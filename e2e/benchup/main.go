@@ -112,7 +112,7 @@ func (b *lab) kubewright(ctx context.Context) (lap, error) {
 	if err := quiet(cmd); err != nil {
 		return lap{}, err
 	}
-	b.timing = out.String()
+	b.timing = fmt.Sprintf("%s\n%d MiB of memory\n", out.String(), memory(cmd))
 	raw, err := os.ReadFile(events)
 	if err != nil {
 		return lap{}, err
