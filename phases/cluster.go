@@ -85,7 +85,7 @@ func dnsSteps(in Input) ([]engine.Step, error) {
 		return nil, err
 	}
 	l.objects("pods find Services by name", objects...)
-	l.add("the cluster works only with it", addons.Ready{Kind: "Deployment", Namespace: "kube-system", Name: "coredns", Within: readyWithin, OK: true})
+	l.ready("the cluster works only with it", "Deployment", metav1.NamespaceSystem, "coredns")
 	return l.done()
 }
 
@@ -101,7 +101,7 @@ var clusterReady = engine.Phase[Input]{
 	Steps: func(in Input) ([]engine.Step, error) {
 		l := list{in: in}
 		for _, h := range in.Cluster.Nodes() {
-			l.add("the node takes pods", addons.Ready{Kind: "Node", Name: h.Name, Within: readyWithin, OK: true})
+			l.ready("the node takes pods", "Node", "", h.Name)
 		}
 		for _, h := range in.Cluster.With(inventory.ControlPlane) {
 			l.objects("the field's tools tell control-plane nodes by these labels", &corev1.Node{
@@ -115,18 +115,18 @@ var clusterReady = engine.Phase[Input]{
 				},
 			})
 		}
-		for _, r := range []addons.Ready{
-			{Kind: "DaemonSet", Namespace: "kube-system", Name: "kube-proxy"},
-			{Kind: "DaemonSet", Namespace: "kube-flannel", Name: "kube-flannel-ds"},
-		} {
-			r.Within, r.OK = readyWithin, true
-			l.add("the cluster works only with it", r)
-		}
+		l.ready("the cluster works only with it", "DaemonSet", metav1.NamespaceSystem, "kube-proxy")
+		l.ready("the cluster works only with it", "DaemonSet", "kube-flannel", "kube-flannel-ds")
 		for _, h := range in.Cluster.Nodes() {
-			l.add("its pods get addresses", addons.Ready{Kind: "Network", Name: h.Name, Within: readyWithin, OK: true})
+			l.ready("its pods get addresses", "Network", "", h.Name)
 		}
 		return l.done()
 	},
+}
+
+// ready waits for one thing in the cluster.
+func (l *list) ready(why, kind, namespace, name string) {
+	l.add(why, addons.Ready{Kind: kind, Namespace: namespace, Name: name, Within: readyWithin, OK: true})
 }
 
 func (l *list) objects(why string, all ...runtime.Object) {

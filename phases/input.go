@@ -67,6 +67,13 @@ func (l *list) add(why string, all ...ops.Op) {
 	}
 }
 
+// fail keeps the first thing that went wrong.
+func (l *list) fail(err error) {
+	if l.err == nil {
+		l.err = err
+	}
+}
+
 func (l *list) done() ([]engine.Step, error) { return l.steps, l.err }
 
 // text is a small file of ours, readable by all.
@@ -80,9 +87,7 @@ func private(p string, content []byte) ops.File {
 // binary is a program from the bundle: fetched from the private registry by digest.
 func (l *list) binary(name, dir string) ops.File {
 	c, err := l.in.Lock.File(name)
-	if err != nil && l.err == nil {
-		l.err = err
-	}
+	l.fail(err)
 	return ops.File{
 		Path: path.Join(dir, name), Digest: c.Digest, Mode: 0o755,
 		From: "https://" + l.in.Cluster.Registry() + c.BlobPath(),
@@ -99,9 +104,7 @@ func (l *list) pinned(name string) string { return l.locked(name).Pinned(l.in.Cl
 
 func (l *list) locked(name string) bundle.Component {
 	c, err := l.in.Lock.Image(name)
-	if err != nil && l.err == nil {
-		l.err = err
-	}
+	l.fail(err)
 	return c
 }
 

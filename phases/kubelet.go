@@ -44,7 +44,7 @@ const kubeletConfigPath = "/var/lib/kubelet/config.yaml"
 
 func kubeletSteps(in Input) ([]engine.Step, error) {
 	l := list{in: in}
-	config, err := KubeletConfig(in)
+	config, err := yaml.Marshal(kubeletConfig(in))
 	if err != nil {
 		return nil, err
 	}
@@ -83,12 +83,8 @@ func resolved(f agent.Facts) bool {
 	return f.Units["systemd-resolved.service"].Active
 }
 
-// KubeletConfig is one host's kubelet configuration. The cluster's kubelet-config ConfigMap is the same without what is
+// kubeletConfig is one host's kubelet configuration. The cluster's kubelet-config ConfigMap is the same without what is
 // peculiar to a host.
-func KubeletConfig(in Input) ([]byte, error) {
-	return yaml.Marshal(kubeletConfig(in))
-}
-
 func kubeletConfig(in Input) *kubeletv1.KubeletConfiguration {
 	spec := in.Cluster.Spec
 	minute := metav1.Duration{Duration: time.Minute}

@@ -13,7 +13,6 @@ import (
 type service struct {
 	Name, Description string // Name without .service
 	Exec              string
-	ExecStartPre      string
 	Environment       []string
 	EnvironmentFile   string
 	After, Wants      string
@@ -50,7 +49,6 @@ func (s service) render(inputs string) []byte {
 		kind = "exec"
 	}
 	add("Service", "Type", kind)
-	add("Service", "ExecStartPre", s.ExecStartPre)
 	add("Service", "ExecStart", s.Exec)
 	for _, e := range s.Environment {
 		add("Service", "Environment", e)

@@ -35,9 +35,7 @@ func (l *list) pod(p staticPod) {
 	// As with units, the process carries the digest of what it was started from, so that a probe can tell it from the one before.
 	pod.Spec.Containers[0].Env = []corev1.EnvVar{{Name: ops.InputsVar, Value: p.inputs()}}
 	content, err := yaml.Marshal(pod)
-	if err != nil && l.err == nil {
-		l.err = err
-	}
+	l.fail(err)
 	l.add(p.why, private(manifests+"/"+p.name+".yaml", content))
 }
 

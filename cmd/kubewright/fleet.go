@@ -39,6 +39,12 @@ type member struct {
 // Name makes a member an engine.Target.
 func (m *member) Name() string { return m.name }
 
+// foreign is the cluster that the host belongs to, where that is not this one.
+func (m *member) foreign(c *inventory.Cluster) (other string, yes bool) {
+	other = m.Facts().Cluster
+	return other, other != "" && other != c.Metadata.Name
+}
+
 // How many handshakes and uploads go on at once. sshd drops unauthenticated connections beyond ten a host; the workstation's
 // processor is what bounds the rest.
 const (
@@ -50,7 +56,10 @@ const (
 // connect reaches every host at the same time. With a holder it also takes every host's lock. All failures are told together; on
 // failure nothing stays open.
 func connect(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle, holder *agent.Holder) (*fleet, error) {
-	f, err := connectSome(ctx, c, b, holder)
+	f, err := connectSome(ctx, c, b)
+	if err == nil && holder != nil {
+		err = f.lock(ctx, *holder)
+	}
 	if err != nil {
 		f.close()
 		return nil, err
@@ -58,8 +67,8 @@ func connect(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle, holder
 	return f, nil
 }
 
-// connectSome is connect for those who make do with the hosts that can be reached.
-func connectSome(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle, holder *agent.Holder) (*fleet, error) {
+// connectSome is for those who make do with the hosts that can be reached: the fleet has them, and the error names the others.
+func connectSome(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle) (*fleet, error) {
 	f := &fleet{cluster: c, bundle: b, hosts: map[string]*member{}, signing: make(chan struct{}, maxSigning)}
 	bin, err := agentBinary()
 	if err != nil {
@@ -82,10 +91,7 @@ func connectSome(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle, ho
 		})
 	}
 	wg.Wait()
-	if err := errors.Join(errs...); err != nil || holder == nil {
-		return f, err
-	}
-	return f, f.lock(ctx, *holder)
+	return f, errors.Join(errs...)
 }
 
 func (f *fleet) reach(ctx context.Context, h inventory.Host, bin host.AgentBinary, limits *host.Limits) (*member, error) {

@@ -32,7 +32,7 @@ func resetCommand() *cobra.Command {
 			if err := confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), c, yes); err != nil {
 				return err
 			}
-			f, unreached := connectSome(cmd.Context(), c, nil, nil)
+			f, unreached := connectSome(cmd.Context(), c, nil)
 			defer f.close()
 			if err := f.lock(cmd.Context(), *newHolder(c)); err != nil {
 				return errors.Join(unreached, err)
@@ -42,7 +42,7 @@ func resetCommand() *cobra.Command {
 			errs := []error{unreached}
 			var wg sync.WaitGroup
 			for name, m := range f.hosts {
-				if other := m.Facts().Cluster; other != "" && other != c.Metadata.Name {
+				if other, yes := m.foreign(c); yes {
 					mu.Lock()
 					errs = append(errs, coded{exitConflict, fmt.Errorf("%s belongs to cluster %s; it was left alone", name, report.Escape(other))})
 					mu.Unlock()

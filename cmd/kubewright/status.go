@@ -55,7 +55,7 @@ func statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			f, unreached := connectSome(cmd.Context(), c, nil, nil)
+			f, unreached := connectSome(cmd.Context(), c, nil)
 			defer f.close()
 			s := f.status(cmd.Context(), flatten(unreached))
 			if output == "json" {

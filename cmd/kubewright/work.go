@@ -62,7 +62,7 @@ func (f *fleet) work() ([]engine.Work, error) {
 func (f *fleet) foreign() error {
 	var errs []error
 	for _, h := range f.cluster.Spec.Hosts {
-		if other := f.facts()[h.Name].Cluster; other != "" && other != f.cluster.Metadata.Name {
+		if other, yes := f.hosts[h.Name].foreign(f.cluster); yes {
 			errs = append(errs, coded{exitConflict, fmt.Errorf("%s belongs to cluster %s; reset it with that cluster's inventory first", h.Name, report.Escape(other))})
 		}
 	}
