@@ -1,7 +1,7 @@
 // Package lab makes real hosts on one machine: systemd with sshd in containers, each in a network namespace of its own, on
 // a bridge that leads nowhere. It is made from an inventory like the user's own, for trying, testing and CI.
 //
-// Everything of the lab carries the name kwlab: network namespaces, mounts, cgroups and therefore processes. Down finds
+// Everything of the lab carries the name kwlab, and its own name after that: network namespaces, mounts, cgroups and therefore processes. Down finds
 // what there is by that name in the kernel, not in a record, so that a half-made lab can be continued or taken down
 // whenever and however its maker died.
 package lab
@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -24,10 +25,19 @@ import (
 	"github.com/kubewright/kubewright/inventory"
 )
 
-const (
-	prefix   = "kwlab"                   // of every name the lab gives to the kernel; alone, it is the bridge's network namespace
-	stateDir = "/var/lib/kubewright-lab" // one lab a machine, as namespaces are the machine's; gone after Down
+// NameVar is the environment variable that names a lab, so that there may be several on one machine, each knowing nothing of the others.
+const NameVar = "KUBEWRIGHT_LAB"
+
+// name is a lab's own; the usual lab has none.
+var name = os.Getenv(NameVar)
+
+var (
+	prefix   = "kwlab" + name                   // of every name the lab gives to the kernel; alone, it is the bridge's network namespace
+	stateDir = "/var/lib/kubewright-lab" + name // as namespaces are the machine's, so is this; gone after Down
 )
+
+// plainName keeps one lab's names from beginning like another's, which a hyphen would allow.
+var plainName = regexp.MustCompile(`^[a-z0-9]{0,8}$`)
 
 // Options says which lab is meant.
 type Options struct {
@@ -94,6 +104,9 @@ func (r record) host(name string) (inventory.Host, error) {
 
 // lock holds off a second Up, Down or Restart. It is the kernel's, so it dies with its holder.
 func lock() (release func(), err error) {
+	if !plainName.MatchString(name) {
+		return nil, fmt.Errorf("%s=%q: want at most eight lower-case letters and digits", NameVar, name)
+	}
 	if os.Geteuid() != 0 {
 		return nil, errors.New("the lab makes namespaces, mounts and cgroups: it needs root")
 	}

@@ -22,7 +22,7 @@ import (
 const (
 	admin       = "admin" // the login that is not root; it has sudo without a password
 	initPath    = "/usr/lib/kwlab/init"
-	buildCgroup = prefix + ".build"
+	buildCgroup = "kwlab.build" // of all labs: they share what is built
 )
 
 //go:embed tree/init
