@@ -90,6 +90,11 @@ func (c container) settle(key keypair) error {
 			return err
 		}
 	}
+	// A login's own service manager, which nobody here needs, takes three of the 128 inotify instances that a machine gives all of root's
+	// processes (fs.inotify.max_user_instances), and so bounds how many hosts fit.
+	if err := os.Symlink("/dev/null", c.root()+"/etc/systemd/system/user@.service"); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
 	return writeFile(settled, nil, 0o600)
 }
 
