@@ -26,6 +26,7 @@ help:
 	echo "make e2e       the program against real hosts (makes and takes away a lab)"
 	echo "make test      check, laws (the phases cut off at many of their changes, on pretend hosts) and e2e"
 	echo "make bench-up  kubewright beside a scripted kubeadm on the same hosts"
+	echo "make bench-hosts  preparing twenty hosts beside Ansible"
 
 .PHONY: build
 build: bin/kubewright
@@ -93,6 +94,11 @@ test: check laws e2e
 .PHONY: bench-up
 bench-up: bundle
 	go run ./e2e/benchup -kubewright bin/kubewright
+
+.PHONY: bench-hosts
+bench-hosts: bundle
+	dpkg-query -W -f '$${Status}' ansible 2>/dev/null | grep -q 'ok installed' || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ansible
+	go run ./e2e/benchhosts -kubewright bin/kubewright
 
 .PHONY: clean
 clean:

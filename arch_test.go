@@ -40,6 +40,7 @@ var may = []struct {
 		"k8s.io/api k8s.io/apimachinery k8s.io/client-go sigs.k8s.io/yaml golang.org/x github.com/spf13/cobra"},
 	{"e2e", "", ""},
 	{"e2e/benchup", "bundle", ""},
+	{"e2e/benchhosts", "bundle", ""},
 }
 
 // TestImportsGoDownTheList: a package is understood with what is above it only, and nothing imports a command.
