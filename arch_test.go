@@ -17,7 +17,8 @@ var may = []struct {
 	elsewhere string
 }{
 	{"pki", "", "sigs.k8s.io/yaml"},
-	{"ops", "pki", "golang.org/x/sys github.com/coreos/go-systemd github.com/godbus/dbus"},
+	{"edit", "", "github.com/pelletier/go-toml"},
+	{"ops", "edit pki", "golang.org/x/sys github.com/coreos/go-systemd github.com/godbus/dbus"},
 	{"agent", "ops pki", "golang.org/x/sys"},
 	{"agent/conformance", "agent ops pki", ""},
 	{"host", "agent ops", "golang.org/x/crypto github.com/pkg/sftp github.com/skeema/knownhosts"},
