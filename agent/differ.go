@@ -13,6 +13,11 @@ import (
 
 // difference says in a few words which fields of what was seen are not as wished. Long values are only named: they may be whole files.
 func difference(wish, seen ops.Op) string {
+	if d, ok := wish.(interface{ Differs(ops.Op) string }); ok {
+		if parts := d.Differs(seen); parts != "" {
+			return parts + " is not as wished"
+		}
+	}
 	want, is := fields(wish), fields(seen)
 	delete(want, "reads") // what a unit reads is not observed, only whether that is outdated
 	names := slices.Collect(maps.Keys(want))

@@ -139,11 +139,26 @@ func (j *journal) remember(rec record) {
 		c.latest(rec.Wish)
 	case rec.State == intent:
 		known.Kept = append(known.Kept, rec.Kept...)
-		known.latest(rec.Wish)
+		known.Wish, known.Was = joined(known.Wish, rec.Wish), joined(known.Was, rec.Was)
+		known.latest(joined(rec.Wish, known.Wish))
 	case rec.State == undone && known != nil:
 		delete(j.index, rec.Key)
 		j.changes = slices.DeleteFunc(j.changes, func(c *change) bool { return c == known })
 	}
+}
+
+// joined adds to what was said first of a key what a later record says of parts that the first did not speak about.
+func joined(first, later json.RawMessage) json.RawMessage {
+	a, errA := ops.Decode(first)
+	b, errB := ops.Decode(later)
+	if errA != nil || errB != nil {
+		return first // whoever needs it says why
+	}
+	both, err := ops.Encode(ops.Joined(a, b))
+	if err != nil {
+		return first
+	}
+	return both
 }
 
 func (c *change) latest(wish json.RawMessage) {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"encoding/json"
 	"errors"
 	"maps"
 	"os"
@@ -181,6 +182,41 @@ func TestResetSparesLaterEdits(t *testing.T) {
 	}
 	if content, _ := os.ReadFile(hosts); string(content) != "127.0.0.1 localhost\n192.0.2.7 the users own\n" {
 		t.Errorf("the file is now %q", content)
+	}
+}
+
+// A later run may be about more keys of a shared file; reset brings back what was there before each, and the file's times with the last.
+func TestResetKnowsKeysThatCameLater(t *testing.T) {
+	w, m := newWorker(t)
+	path, old := m.Path("/etc/x.toml"), time.Unix(1500000000, 42)
+	before := "a = 0x1 # one\nb = 2\nl = [ 1 ]\n"
+	if err := errors.Join(os.MkdirAll(m.Path("/etc"), 0o755), os.WriteFile(path, []byte(before), 0o640), os.Chtimes(path, old, old)); err != nil {
+		t.Fatal(err)
+	}
+	list := func(elements string) ops.Setting {
+		var all []json.RawMessage
+		if err := json.Unmarshal([]byte(elements), &all); err != nil {
+			t.Fatal(err)
+		}
+		return ops.Setting{At: []string{"l"}, Elements: all}
+	}
+	for _, settings := range [][]ops.Setting{
+		{{At: []string{"a"}, Value: []byte("5")}, list("[2]")},
+		{{At: []string{"b"}, Value: []byte("6")}, {At: []string{"c", "d"}, Value: []byte("7")}, list("[2, 3]")},
+	} {
+		if err := w.apply(t.Context(), m, "r", "p", []ops.Step{{Op: ops.Merge{Path: "/etc/x.toml", Settings: settings}}}, func(ops.Progress) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if content, _ := os.ReadFile(path); string(content) != "a = 5 # one\nb = 6\nl = [ 1, 2, 3 ]\n\n[c]\nd = 7\n" {
+		t.Errorf("the file became %q", content)
+	}
+	if err := w.reset(t.Context(), m, func(ops.Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	content, _ := os.ReadFile(path)
+	if info, err := os.Stat(path); err != nil || string(content) != before || !info.ModTime().Equal(old) || info.Mode() != 0o640 {
+		t.Errorf("the file is %q, %v, %v", content, info, err)
 	}
 }
 

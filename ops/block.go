@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 )
@@ -63,7 +61,7 @@ func (b Block) Set(_ context.Context, m Machine, _ Op) error {
 		return err
 	}
 	if data == nil && b.Absent {
-		return b.prune(m, b.Path)
+		return discard(m, b.Path, b.parents)
 	}
 	before, _, after, found, err := b.cut(data)
 	if err != nil {
@@ -86,7 +84,7 @@ func (b Block) Set(_ context.Context, m Machine, _ Op) error {
 	for _, line := range slices.Concat([]string{b.mark("BEGIN")}, b.Lines, []string{b.mark("END")}) {
 		block.WriteString(line + eol)
 	}
-	return b.write(m, slices.Concat(before, []byte(block.String()), after))
+	return rewrite(m, b.Path, slices.Concat(before, []byte(block.String()), after), 0o644)
 }
 
 func (b Block) same(seen Op) bool {
@@ -101,37 +99,12 @@ func (b Block) same(seen Op) bool {
 func (b Block) take(m Machine, before, after []byte) error {
 	rest := slices.Concat(before, after)
 	if b.NoFile && len(rest) == 0 {
-		if err := remove(m, b.Path); err != nil {
-			return err
-		}
-		return b.prune(m, b.Path)
+		return discard(m, b.Path, b.parents)
 	}
 	if b.Unended && len(after) == 0 {
 		rest = bytes.TrimSuffix(bytes.TrimSuffix(rest, []byte("\n")), []byte("\r"))
 	}
-	return b.write(m, rest)
-}
-
-// write replaces the shared file, where a symlink leads to it the file behind that, and keeps everything but the bytes.
-func (b Block) write(m Machine, data []byte) error {
-	fill := func(w io.Writer) error { _, err := w.Write(data); return err }
-	if !exists(m, b.Path) {
-		return writeFile(m, b.Path, attrs{mode: 0o644}, fill)
-	}
-	p := b.Path
-	fi, err := os.Lstat(m.Path(p))
-	if err == nil && fi.Mode()&os.ModeSymlink != 0 {
-		if p, err = resolve(m, p); err != nil {
-			return err
-		}
-		fi, err = os.Lstat(m.Path(p))
-	}
-	if err != nil {
-		return fmt.Errorf("read %s: %w", p, cause(err))
-	}
-	a := attrs{mode: modeOf(fi), like: p}
-	a.uid, a.gid = ownerOf(m, fi)
-	return writeFile(m, p, a, fill)
+	return rewrite(m, b.Path, rest, 0o644)
 }
 
 func (b Block) mark(which string) string { return "# " + which + " kubewright " + b.Name }
@@ -163,12 +136,4 @@ func (b Block) cut(data []byte) (before, inside, after []byte, found bool, err e
 		return nil, nil, nil, false, fmt.Errorf("%s has the mark %q but not the one that ends it", b.Path, b.mark("BEGIN"))
 	}
 	return data[:begin], data[insideFrom:insideTo], data[end:], true, nil
-}
-
-// eolOf is how the file ends its lines.
-func eolOf(data []byte) string {
-	if i := bytes.IndexByte(data, '\n'); i > 0 && data[i-1] == '\r' {
-		return "\r\n"
-	}
-	return "\n"
 }

@@ -14,6 +14,7 @@ var kinds = map[string]func(json.RawMessage) (Op, error){
 	"dir":        as[Dir],
 	"link":       as[Symlink],
 	"block":      as[Block],
+	"merge":      as[Merge],
 	"sysctl":     as[Sysctl],
 	"module":     as[Module],
 	"swap":       as[Swap],

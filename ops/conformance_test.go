@@ -117,7 +117,7 @@ func withCA(t *testing.T, w *world) { w.write(t, caPath, string(w.ca), 0o644) }
 
 func specimens() []specimen {
 	service := "[Service]\nEnvironment=\"KUBEWRIGHT_INPUTS=abc\"\nExecStart=/bin/true\n"
-	return []specimen{
+	return append(mergeSpecimens(), []specimen{
 		{name: "a file in directories that are not there", wish: File{Path: "/etc/a/b/c.conf", Content: []byte(someTxt), Mode: 0o640}},
 		{name: "an empty file", wish: File{Path: "/etc/empty", Mode: 0o644}},
 		{name: "a file with other bytes", wish: File{Path: "/etc/x", Content: []byte(someTxt), Mode: 0o644}, with: file("/etc/x", "old", 0o600)},
@@ -194,7 +194,7 @@ func specimens() []specimen {
 				w.write(t, "/run/netns/cni-1", "", 0o444)
 				w.Give("kubepods.slice", UnitState{Active: true})
 			}},
-	}
+	}...)
 }
 
 func symlink(t *testing.T, w *world, target, name string) {

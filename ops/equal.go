@@ -20,3 +20,12 @@ func Equal(wish, seen Op) bool {
 	b, errB := json.Marshal(seen)
 	return errA == nil && errB == nil && string(a) == string(b)
 }
+
+// Joined is an observation or a wish, and what a later one of the same thing says of parts that it does not speak about. So a wish may grow, and
+// what was there before each part of it is still known. Of most kinds the first says all.
+func Joined(first, later Op) Op {
+	if j, ok := first.(interface{ joined(Op) Op }); ok && reflect.TypeOf(first) == reflect.TypeOf(later) {
+		return j.joined(later)
+	}
+	return first
+}

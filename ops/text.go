@@ -47,6 +47,8 @@ func Text(op Op) string {
 			return absent
 		}
 		return lines(o.Lines)
+	case Merge:
+		return o.text()
 	case Trust:
 		switch {
 		case o.Absent:

@@ -60,6 +60,7 @@ func (s *suite) prepared() []ops.Op {
 		ops.File{Path: s.root + "/secret", Content: []byte("the user's own secret\n"), Mode: 0o600, Secret: true},
 		ops.File{Path: s.root + "/mode.conf", Content: []byte("only the mode changes\n"), Mode: 0o600},
 		ops.File{Path: s.root + "/hosts", Content: []byte("127.0.0.1 localhost\r\n# no line end here"), Mode: 0o644},
+		ops.File{Path: s.root + "/shared.toml", Content: []byte("# theirs\n[a]\nb = 0x1 # one"), Mode: 0o640},
 		ops.Symlink{Path: s.root + "/link", Target: "existing.conf"},
 		ops.Dir{Path: s.root + "/empty", Mode: 0o700},
 	}
@@ -76,6 +77,8 @@ func (s *suite) steps() []ops.Step {
 		{Op: ops.File{Path: s.root + "/mode.conf", Content: []byte("only the mode changes\n"), Mode: 0o644}, Why: "only the mode"},
 		{Op: ops.Block{Path: s.root + "/hosts", Name: "nodes", Lines: []string{"192.0.2.1 one", "192.0.2.2 two"}}, Why: "a block in the user's file"},
 		{Op: ops.Block{Path: s.root + "/hosts", Name: "registry", Lines: []string{"192.0.2.9 registry"}}, Why: "another block in the same file"},
+		{Op: ops.Merge{Path: s.root + "/shared.toml", Settings: []ops.Setting{
+			{At: []string{"a", "b"}, Value: []byte("2")}, {At: []string{"a.c", "d"}, Value: []byte("true")}}}, Why: "keys in the user's file"},
 		{Op: ops.Symlink{Path: s.root + "/link", Target: "a/b/new.conf"}, Why: "a link that pointed elsewhere"},
 		{Op: ops.Symlink{Path: s.root + "/new-link", Target: "link"}, Why: "a link that was not there"},
 		{Op: ops.Dir{Path: s.root + "/owned", Mode: 0o700, Owned: true}, Why: "a directory of our own"},
