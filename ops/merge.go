@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -115,12 +116,22 @@ func (g Merge) Set(_ context.Context, m Machine, _ Op) error {
 	if string(after) == before {
 		return nil
 	}
+	// Written first: a crash in between only has a reader restart once more.
+	if err := writeMark(m, g.changed(stateDir(m)), []byte(g.Path+"\n")); err != nil {
+		return err
+	}
 	mode := g.Mode
 	if mode == 0 {
 		mode = 0o644
 	}
 	return rewrite(m, g.Path, after, mode)
 }
+
+// Changed is a file of kubewright's that is written whenever keys are set. What others change in the shared file is nothing to restart its reader for,
+// so a unit that reads it at its start names this one in Reads.
+func (g Merge) Changed() string { return g.changed(StateDir) }
+
+func (g Merge) changed(state string) string { return state + "/merged/" + url.PathEscape(g.Path) }
 
 // wish says whether this is no observation.
 func (g Merge) wish() bool {

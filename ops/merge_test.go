@@ -189,7 +189,7 @@ func TestMergeText(t *testing.T) {
 		Setting{At: []string{"auths", "registry", "password"}, Value: raw(`"hush"`)},
 		Setting{At: []string{"proxies"}, Value: raw(`{"x": {"auth": "hush"}}`)},
 		Setting{At: []string{"author"}, Value: raw(`"me"`)})}
-	want := "exec-opts holds \"native.cgroupdriver=systemd\"\nexec-opts does not hold \"native.cgroupdriver=cgroupfs\"\nlog-driver = \"json-file\"\n" +
+	want := "exec-opts holds \"native.cgroupdriver=systemd\"\nlog-driver = \"json-file\"\n" +
 		"auths.registry.password = \"(not shown)\"\nproxies = {\"x\":{\"auth\":\"(not shown)\"}}\nauthor = \"me\"\n"
 	if got := Text(wish); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

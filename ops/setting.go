@@ -137,11 +137,6 @@ func (g Merge) text() string {
 		for _, e := range s.Elements {
 			fmt.Fprintf(&out, "%s holds %s\n", name, show(e))
 		}
-		if s.Was == nil {
-			for _, e := range s.Without {
-				fmt.Fprintf(&out, "%s does not hold %s\n", name, show(e))
-			}
-		}
 		if s.Value != nil {
 			fmt.Fprintf(&out, "%s = %s\n", name, show(s.Value))
 		}

@@ -47,7 +47,7 @@ func TestGoldenPlan(t *testing.T) {
 func TestGoldenFiles(t *testing.T) {
 	out := map[string]string{}
 	for _, w := range expand(t, course(t), machineFacts()) {
-		for path, content := range files(w) {
+		for path, content := range files(t, w) {
 			if w.Target != "node-0002" && !isPolicy(t, path) {
 				out[w.Target+path] = content
 			}
@@ -70,7 +70,7 @@ func TestGoldenSingle(t *testing.T) {
 	}
 	out := map[string]string{"objects.yaml": objects(t, works)}
 	for _, w := range works {
-		all := files(w)
+		all := files(t, w)
 		for _, path := range wanted {
 			if content, ok := all[path]; ok {
 				out[path] = content
@@ -91,7 +91,7 @@ func TestWorkersDifferInTheirNameOnly(t *testing.T) {
 		if all[w.Target] == nil {
 			continue
 		}
-		for path, content := range files(w) {
+		for path, content := range files(t, w) {
 			all[w.Target][path] = strings.NewReplacer(w.Target, "NAME", "192.168.1.31", "ADDRESS", "192.168.1.32", "ADDRESS").Replace(content)
 		}
 	}
@@ -108,7 +108,8 @@ func TestWorkersDifferInTheirNameOnly(t *testing.T) {
 }
 
 // files are the texts of a work's steps, by path.
-func files(w engine.Work) map[string]string {
+func files(t *testing.T, w engine.Work) map[string]string {
+	t.Helper()
 	out := map[string]string{}
 	for _, s := range w.Steps {
 		switch op := s.Op.(type) {
@@ -118,9 +119,25 @@ func files(w engine.Work) map[string]string {
 			}
 		case ops.Block:
 			out[op.Path+"#"+op.Name] = strings.Join(op.Lines, "\n") + "\n"
+		case ops.Merge:
+			out[op.Path] = readable(written(t, op))
 		}
 	}
 	return out
+}
+
+// written is the file that keys make where there was none.
+func written(t *testing.T, op ops.Merge) string {
+	t.Helper()
+	m := ops.NewPretend(t.TempDir())
+	if err := op.Set(t.Context(), m, nil); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(m.Path(op.Path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func isPolicy(t *testing.T, path string) bool {

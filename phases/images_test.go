@@ -64,6 +64,13 @@ func references(t *testing.T, op ops.Op, registry string) []string {
 			t.Fatal(err)
 		}
 		text = string(raw)
+	case ops.Merge:
+		text = written(t, op)
+		var any map[string]any
+		if err := toml.Unmarshal([]byte(text), &any); err != nil {
+			t.Fatalf("%s: %v", op.Path, err)
+		}
+		out = values(any, "sandbox")
 	case ops.File:
 		if strings.HasPrefix(op.From, "https:") {
 			return nil // TestEveryProgramIsInTheLock
@@ -71,11 +78,6 @@ func references(t *testing.T, op ops.Op, registry string) []string {
 		text = string(op.Content)
 		var any map[string]any
 		switch {
-		case strings.HasSuffix(op.Path, ".toml"):
-			if err := toml.Unmarshal(op.Content, &any); err != nil {
-				t.Fatalf("%s: %v", op.Path, err)
-			}
-			out = values(any, "sandbox")
 		case strings.HasSuffix(op.Path, ".yaml"):
 			if err := yaml.Unmarshal(op.Content, &any); err != nil {
 				t.Fatalf("%s: %v", op.Path, err)

@@ -79,11 +79,8 @@ func containerdSteps(in Input) ([]engine.Step, error) {
 	l.add("read as soon as the runtime starts: a node with it is ready when it registers",
 		text("/etc/cni/net.d/10-flannel.conflist", cniConfig()))
 
-	config, err := toml.Marshal(containerdConfig(in, l.pinned("pause")))
-	if err != nil {
-		return nil, err
-	}
-	l.add("systemd cgroups, as the kubelet's; the pause image from the lock", text("/etc/containerd/config.toml", config))
+	config := containerdConfig(in, l.pinned("pause"))
+	l.add("systemd cgroups, as the kubelet's; the pause image from the lock; keys of others stay", config)
 	hosts, err := toml.Marshal(registryHosts(in.Cluster.Registry()))
 	if err != nil {
 		return nil, err
@@ -93,7 +90,8 @@ func containerdSteps(in Input) ([]engine.Step, error) {
 	svc := service{
 		Name: "containerd", Description: "containerd container runtime", Type: "notify",
 		After: "network.target dbus.service", Exec: "/usr/local/bin/containerd",
-		Reads: [][]byte{config, []byte(l.binary("containerd", "").Digest), []byte(l.binary("runc", "").Digest)},
+		Reads: [][]byte{value(config.Settings), []byte(l.binary("containerd", "").Digest), []byte(l.binary("runc", "").Digest)},
+		Marks: []string{config.Changed()},
 		More: []*unit.UnitOption{
 			unit.NewUnitOption("Service", "Delegate", "yes"),
 			unit.NewUnitOption("Service", "KillMode", "process"), // pods outlive a restart of the runtime
@@ -141,35 +139,6 @@ func cniConfig() []byte {
 }
 
 type table = map[string]any
-
-// containerdConfig is version 3 of containerd's configuration (containerd 2.x, docs/cri/config.md).
-func containerdConfig(in Input, pause string) table {
-	return table{
-		"version": 3,
-		"root":    "/var/lib/containerd",
-		"state":   "/run/containerd",
-		// It would make /opt/containerd for programs that nobody installs that way.
-		"disabled_plugins": []string{"io.containerd.internal.v1.opt"},
-		"plugins": table{
-			"io.containerd.cri.v1.images": table{
-				"snapshotter":   "overlayfs",
-				"pinned_images": table{"sandbox": pause},
-				"registry":      table{"config_path": "/etc/containerd/certs.d"},
-			},
-			"io.containerd.cri.v1.runtime": table{
-				"restrict_oom_score_adj": in.Cluster.Spec.Containerd.RestrictOOMScoreAdj,
-				"cni":                    table{"bin_dirs": []string{"/opt/cni/bin"}, "conf_dir": "/etc/cni/net.d"},
-				"containerd": table{
-					"default_runtime_name": "runc",
-					"runtimes": table{"runc": table{
-						"runtime_type": "io.containerd.runc.v2",
-						"options":      table{"BinaryName": "/usr/local/sbin/runc", "SystemdCgroup": true},
-					}},
-				},
-			},
-		},
-	}
-}
 
 // registryHosts is containerd's hosts.toml: the registry and the authority that its certificate must come from.
 func registryHosts(registry string) table {

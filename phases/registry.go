@@ -56,7 +56,7 @@ func registrySteps(in Input) ([]engine.Step, error) {
 	l.add("where the registry listens and stores", text("/etc/kubewright/registry.yaml", config))
 	svc := service{
 		Name: "kubewright-registry", Description: "kubewright private registry",
-		Exec: "/usr/local/bin/registry serve /etc/kubewright/registry.yaml", Reads: [][]byte{config, []byte(bin.Digest)}, Certificates: []string{cert, key},
+		Exec: "/usr/local/bin/registry serve /etc/kubewright/registry.yaml", Reads: [][]byte{config, []byte(bin.Digest)}, Marks: []string{cert, key},
 		// Its OpenTelemetry exporter would look for a collector on the network otherwise.
 		Environment: []string{"OTEL_TRACES_EXPORTER=none"},
 	}

@@ -18,7 +18,7 @@ type service struct {
 	After, Wants      string
 	Type              string // default exec
 	Reads             [][]byte
-	Certificates      []string           // files it reads once and whose content nobody knows beforehand
+	Marks             []string           // files it has to be started after: what it reads once and nobody knows beforehand
 	More              []*unit.UnitOption // further [Service] options
 }
 
@@ -29,7 +29,7 @@ func (s service) file() ops.File {
 
 // unit is the wish that the service runs, started after everything it reads was last changed.
 func (s service) unit() ops.Unit {
-	return ops.Unit{Name: s.Name + ".service", Enabled: true, Active: true, Inputs: s.inputs(), Reads: s.Certificates}
+	return ops.Unit{Name: s.Name + ".service", Enabled: true, Active: true, Inputs: s.inputs(), Reads: s.Marks}
 }
 
 func (s service) inputs() string { return digestOf(append([][]byte{s.render("")}, s.Reads...)...) }

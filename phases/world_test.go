@@ -35,6 +35,11 @@ type world struct {
 	problems []string                // what a true component would have failed for
 }
 
+// userConfig is a containerd configuration as somebody may have written it: with Windows' line ends, comments, keys of their own, Docker's list, and no
+// end of the last line.
+const userConfig = "# ours, by hand\r\nversion = 0x3\r\ndisabled_plugins = [ \"cri\", # Docker's\r\n  'io.containerd.snapshotter.v1.zfs' ]\r\n\r\n[debug]\r\n" +
+	"  level = 'debug' # louder\r\n[plugins.\"io.containerd.cri.v1.runtime\".containerd.runtimes.gvisor]\r\n  runtime_type = 'io.containerd.runsc.v1'"
+
 func newWorld(c *inventory.Cluster, facts map[string]agent.Facts, works []engine.Work) *world {
 	w := &world{cluster: c, facts: facts, lock: lock(), registry: c.With(inventory.Registry)[0].Name}
 	w.answers = phases.NewAnswers(c, works, w)
@@ -69,6 +74,9 @@ func (w *world) prepare(name string, m *ops.Pretend) error {
 		"/etc/hosts":                    "127.0.0.1 localhost\n127.0.1.1 " + name, // whose last line does not end
 		"/proc/sys/net/ipv4/ip_forward": "0\n",
 		"/proc/self/mountinfo":          "22 1 8:1 / / rw - ext4 /dev/vda1 rw\n",
+	}
+	if name == "node-0001" || name == "box" { // where somebody has had containerd before
+		files["/etc/containerd/config.toml"] = userConfig
 	}
 	if len(f.Swaps) > 0 {
 		files["/proc/swaps"] = "Filename\tType\tSize\tUsed\tPriority\n" + f.Swaps[0] + "\tpartition\t1024\t0\t-2\n"
