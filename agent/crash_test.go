@@ -103,6 +103,7 @@ func files() []ops.Step {
 		{Op: ops.Block{Path: "/etc/hosts", Name: "nodes", Lines: []string{"192.0.2.1 one"}}},
 		{Op: ops.Block{Path: "/etc/hosts", Name: "registry", Lines: []string{"192.0.2.2 two"}}},
 		{Op: ops.Block{Path: "/etc/new/fresh", Name: "x", Lines: []string{"y"}}},
+		{Op: ops.Fstab{Type: "swap", Off: true}},
 		{Op: ops.Merge{Path: "/etc/theirs.toml", Settings: []ops.Setting{{At: []string{"a", "b"}, Value: []byte("2")}, {At: []string{"c", "d"}, Value: []byte("true")}}}},
 		{Op: ops.Merge{Path: "/etc/mine/new.json", Settings: []ops.Setting{{At: []string{"a"}, Value: []byte("2")}, {At: []string{"l"}, Elements: []json.RawMessage{[]byte("1")}}}}},
 		{Op: ops.Symlink{Path: "/etc/link", Target: "a/b/new"}},
@@ -123,7 +124,7 @@ func furnish(t *testing.T, root string) {
 	old := time.Date(2020, 2, 3, 4, 5, 6, 789, time.UTC)
 	for name, content := range map[string]string{
 		"/etc/existing": "the user's\n", "/etc/secret": "the user's secret\n", "/etc/mode": "same\n", "/etc/hosts": "127.0.0.1 localhost\r\n# end",
-		"/etc/theirs.toml": "# mine\r\n[a]\r\nb = 0x1 # one", "/etc/was-a-file": "a file\n", "/etc/untouched": "untouched\n",
+		"/etc/fstab": "/dev/sda1 / ext4 rw 0 1\n/dev/sda2 none swap sw 0 0", "/etc/theirs.toml": "# mine\r\n[a]\r\nb = 0x1 # one", "/etc/was-a-file": "a file\n", "/etc/untouched": "untouched\n",
 	} {
 		path := filepath.Join(root, name)
 		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o604), os.Chmod(path, 0o604), os.Chtimes(path, old, old))

@@ -46,6 +46,7 @@ type Facts struct {
 	Units   map[string]ops.UnitState `json:"units,omitempty"`   // those of interest that exist
 	Modules map[string]string        `json:"modules,omitempty"` // loaded, builtin or available; what is missing is not there
 	Swaps   []string                 `json:"swaps,omitempty"`
+	Zram    bool                     `json:"zram,omitempty"` // systemd has a generator of swap in memory
 	Disks   []Disk                   `json:"disks,omitempty"`
 
 	Interfaces   []Interface `json:"interfaces,omitempty"`
@@ -87,6 +88,7 @@ func Gather(ctx context.Context, m ops.Machine, stateDir string) Facts {
 	f.SELinux = map[string]string{"1": "enforcing", "0": "permissive"}[strings.TrimSpace(read("/sys/fs/selinux/enforce"))]
 	f.Modules = modules(m, f.Kernel)
 	f.Swaps = firstFields(read("/proc/swaps"), 1)
+	f.Zram = zramGenerator(m)
 	f.Disks = disks(m)
 	f.Interfaces = interfaces()
 	f.Routes, f.DefaultRoute = routes(read("/proc/net/route"), read("/proc/net/ipv6_route"))

@@ -30,7 +30,7 @@ var ofInterest = []string{
 	"firewalld.service", "ufw.service", "docker.service", "containerd.service", "kubelet.service", "NetworkManager.service",
 	"chronyd.service", "chrony.service", "systemd-timesyncd.service", "ntpd.service", "ntpsec.service", "systemd-resolved.service",
 	"nm-cloud-setup.service", "k3s.service", "k3s-agent.service", "rke2-server.service", "rke2-agent.service",
-	"k0scontroller.service", "k0sworker.service", "snap.microk8s.daemon-kubelite.service",
+	"zramswap.service", "zram-config.service", "k0scontroller.service", "k0sworker.service", "snap.microk8s.daemon-kubelite.service",
 }
 
 func units(ctx context.Context, m ops.Machine) map[string]ops.UnitState {
@@ -126,6 +126,14 @@ func modules(m ops.Machine, kernel string) map[string]string {
 		}
 	}
 	return found
+}
+
+// zramGenerator says whether systemd makes swap in memory at each start, wherever a distribution or an administrator puts the program for it.
+func zramGenerator(m ops.Machine) bool {
+	return slices.ContainsFunc([]string{"/usr/lib", "/lib", "/usr/local/lib", "/etc"}, func(dir string) bool {
+		_, err := os.Stat(m.Path(dir + "/systemd/system-generators/zram-generator"))
+		return err == nil
+	})
 }
 
 // filling are the paths that a cluster fills, and those that must take what we write.

@@ -211,7 +211,9 @@ func (w *worker) restore(m ops.Machine, c *change, right bool) error {
 }
 
 // shared tells whether a key speaks about a part of a file only.
-func shared(key ops.Key) bool { return slices.Contains([]string{"block", "merge"}, key.Kind()) }
+func shared(key ops.Key) bool {
+	return slices.Contains([]string{"block", "merge", "fstab"}, key.Kind())
+}
 
 // absent tells whether an op says that its thing should not be there.
 func absent(op ops.Op) bool { return string(fields(op)["absent"]) == "true" }

@@ -15,6 +15,7 @@ var kinds = map[string]func(json.RawMessage) (Op, error){
 	"link":       as[Symlink],
 	"block":      as[Block],
 	"merge":      as[Merge],
+	"fstab":      as[Fstab],
 	"sysctl":     as[Sysctl],
 	"module":     as[Module],
 	"swap":       as[Swap],

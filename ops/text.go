@@ -49,6 +49,8 @@ func Text(op Op) string {
 		return lines(o.Lines)
 	case Merge:
 		return o.text()
+	case Fstab:
+		return o.text()
 	case Trust:
 		switch {
 		case o.Absent:

@@ -59,11 +59,7 @@ func firewall(l *list) {
 func nodeBasics(l *list) {
 	in := l.in
 	if in.facts().Container == "" {
-		// In a system container swap is the machine's below, and its kubelet is told to tolerate it.
-		// The target and not its units, which fstab names by device or by UUID; and before swap goes off, after which a run that was cut
-		// short would not know any more that there was swap.
-		l.add("swap stays off after a reboot", ops.Symlink{Path: "/etc/systemd/system/swap.target", Target: "/dev/null"})
-		l.add("the kubelet does not start while swap is on", ops.Swap{})
+		noSwap(l)
 	}
 	mods := modules(in)
 	if len(mods) > 0 {
@@ -82,6 +78,31 @@ func nodeBasics(l *list) {
 	for _, s := range settings {
 		l.add("packets of pods are forwarded and seen by the host's rules", s)
 	}
+}
+
+// noSwap turns swap off, for now and for good. In a system container swap is the machine's below, and its kubelet is told to tolerate it.
+func noSwap(l *list) {
+	facts := l.in.facts()
+	const lasting = "swap stays off after a reboot"
+	// Swap in memory is made by a generator or a service of its own. What they have made now goes through them, so that they bring it back in the end.
+	if facts.Zram {
+		for _, area := range facts.Swaps {
+			if name, ok := strings.CutPrefix(area, "/dev/zram"); ok {
+				l.add("the kubelet does not start while swap is on", ops.Unit{Name: "dev-zram" + name + ".swap"})
+			}
+		}
+		l.add(lasting, ops.Symlink{Path: "/etc/systemd/zram-generator.conf", Target: "/dev/null"})
+	}
+	for _, name := range []string{"zramswap.service", "zram-config.service"} {
+		if facts.Units[name].Exists {
+			l.add(lasting, ops.Unit{Name: name})
+		}
+	}
+	// The target, for units that are no entries of fstab; and before swap goes off, after which a run that was cut short would not know any
+	// more that there was swap.
+	l.add(lasting, ops.Symlink{Path: "/etc/systemd/system/swap.target", Target: "/dev/null"})
+	l.add("swap stays off, also when somebody runs swapon -a", ops.Fstab{Type: "swap", Off: true})
+	l.add("the kubelet does not start while swap is on", ops.Swap{})
 }
 
 // hostsLines are the lines of the hosts block: every host of the inventory, in its order.

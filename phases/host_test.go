@@ -94,10 +94,20 @@ func TestAnUnwantedFirewallIsTurnedOffWhereThereIsOne(t *testing.T) {
 // TestSwapStaysOff: whatever fstab calls it, and also when a run is cut short just after swap went off.
 func TestSwapStaysOff(t *testing.T) {
 	facts := machineFacts()
-	_, masked := find(t, course(t), facts, "node-0001", "link:/etc/systemd/system/swap.target")
-	_, off := find(t, course(t), facts, "node-0001", "swap:")
-	if masked < 0 || off < 0 || masked > off {
-		t.Errorf("masked at step %d, off at step %d", masked, off)
+	last := -1
+	for _, key := range []ops.Key{"unit:dev-zram0.swap", "link:/etc/systemd/zram-generator.conf", "link:/etc/systemd/system/swap.target", "fstab:swap", "swap:"} {
+		_, n := find(t, course(t), facts, "node-0001", key)
+		if n <= last {
+			t.Errorf("%s is step %d, after step %d", key, n, last)
+		}
+		last = n
+	}
+	if op, _ := find(t, course(t), facts, "master", "link:/etc/systemd/zram-generator.conf"); op != nil {
+		t.Error("there is no generator to turn off")
+	}
+	facts["master"] = agent.Facts{Units: map[string]ops.UnitState{"zramswap.service": {Exists: true}}}
+	if op, _ := find(t, course(t), facts, "master", "unit:zramswap.service"); !ops.Equal(ops.Unit{Name: "zramswap.service"}, op) {
+		t.Errorf("a service that makes swap: %+v", op)
 	}
 	if op, _ := find(t, course(t), facts, "registry", "swap:"); op != nil {
 		t.Error("a registry may swap")

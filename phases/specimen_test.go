@@ -59,7 +59,7 @@ func machineFacts() map[string]agent.Facts {
 	names := []string{"192.168.1.254"}
 	return map[string]agent.Facts{
 		"master":    {Modules: modules("available"), Units: firewall, Nameservers: names, Swaps: []string{"/dev/vda2"}},
-		"node-0001": {Modules: modules("available"), Nameservers: names, Swaps: []string{"/dev/vda2"}},
+		"node-0001": {Modules: modules("available"), Nameservers: names, Swaps: []string{"/dev/vda2", "/dev/zram0"}, Zram: true},
 		"node-0002": {Modules: modules("builtin"), Nameservers: names},
 		"registry":  {Nameservers: names, Swaps: []string{"/dev/vda2"}},
 		"box":       {Modules: modules("available"), Units: firewall, Swaps: []string{"/swap.img"}},

@@ -80,6 +80,7 @@ func (w *world) prepare(name string, m *ops.Pretend) error {
 	}
 	if len(f.Swaps) > 0 {
 		files["/proc/swaps"] = "Filename\tType\tSize\tUsed\tPriority\n" + f.Swaps[0] + "\tpartition\t1024\t0\t-2\n"
+		files["/etc/fstab"] = "# by hand\nUUID=1 / ext4 rw 0 1\n" + f.Swaps[0] + "\tnone swap sw 0 0"
 	}
 	if f.Container != "" || f.Modules["br_netfilter"] == "builtin" {
 		files["/proc/sys/net/bridge/bridge-nf-call-iptables"] = "0\n"
@@ -111,6 +112,27 @@ func (w *world) prepare(name string, m *ops.Pretend) error {
 	m.Handle("ctr", w.ctr(m))
 	m.OnUnit("containerd.service", func(active bool) { w.containerd(name, m, active) })
 	m.OnUnit("kubelet.service", func(active bool) { w.kubelet(name, m, active) })
+	for _, area := range f.Swaps {
+		if !f.Zram || !strings.HasPrefix(area, "/dev/zram") {
+			continue
+		}
+		swap := func(active bool) {
+			var err error
+			if _, config := os.Lstat(m.Path("/etc/systemd/zram-generator.conf")); active && config == nil {
+				err = errors.New("the generator is off")
+			} else if active {
+				err = m.SwapOn(area, 100)
+			} else {
+				err = m.SwapOff(area)
+			}
+			if err != nil {
+				w.problem("%s: %s: %v", name, area, err)
+			}
+		}
+		m.Give("dev-zram0.swap", ops.UnitState{Active: true})
+		swap(true)
+		m.OnUnit("dev-zram0.swap", swap)
+	}
 	m.Serve("https://"+w.cluster.Registry()+"/", http.HandlerFunc(w.serveRegistry))
 	m.Serve("http://127.0.0.1:10248/healthz", w.whilePods(name, m)) // the kubelet itself
 	m.Serve("http://127.0.0.1:2381/readyz", w.whilePods(name, m, "etcd"))
