@@ -74,7 +74,7 @@ func (w *worker) step(ctx context.Context, m ops.Machine, run, phase string, ste
 	defer w.end()
 	if w.journal == nil {
 		if w.journal, err = openJournal(w.dir); err != nil {
-			return "", err
+			return "", ops.Room(m, StateDir, 0, err)
 		}
 	}
 	rec := record{State: intent, Time: m.Now().UTC(), Run: run, Phase: phase, Key: step.Op.Key(), Why: step.Why}
@@ -85,10 +85,10 @@ func (w *worker) step(ctx context.Context, m ops.Machine, run, phase string, ste
 		return "", err
 	}
 	if rec.Kept, err = keep(m, w.dir, w.journal, step.Op); err != nil {
-		return "", err
+		return "", ops.Room(m, StateDir, 0, err)
 	}
 	if err := w.journal.write(rec); err != nil {
-		return "", err
+		return "", ops.Room(m, StateDir, 0, err)
 	}
 	if err := w.set(ctx, m, step.Op, was); err != nil {
 		return "", err

@@ -118,7 +118,7 @@ func (d Dir) mark(m Machine) string {
 // writeMark writes a file below the state directory, which nobody but root looks into.
 func writeMark(m Machine, p string, content []byte) error {
 	if err := os.MkdirAll(m.Path(path.Dir(p)), 0o700); err != nil {
-		return err
+		return Room(m, p, 0, err)
 	}
 	return writeFile(m, p, attrs{mode: 0o600}, func(w io.Writer) error { _, err := w.Write(content); return err })
 }

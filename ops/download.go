@@ -80,9 +80,10 @@ func get(ctx context.Context, client *http.Client, url, digest string, idle time
 	if resp.StatusCode != http.StatusOK {
 		return resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests, fmt.Errorf("%s: %s", url, resp.Status)
 	}
+	needs(w, resp.ContentLength)
 	err = copyChecked(w, heard{resp.Body, func() { alive.Reset(idle) }}, digest, url)
 	var wrong *wrongDigestError
-	if err == nil || errors.As(err, &wrong) {
+	if err == nil || errors.As(err, &wrong) || noRoom(err) {
 		return false, err
 	}
 	if ctx.Err() == nil && getting.Err() != nil {

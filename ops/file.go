@@ -136,6 +136,9 @@ func (f File) fromBlob(ctx context.Context, m Machine, w io.Writer) error {
 		return fmt.Errorf("the bytes of %s did not arrive: %w", f.Digest, cause(err))
 	}
 	defer blob.Close()
+	if fi, err := blob.Stat(); err == nil {
+		needs(w, fi.Size())
+	}
 	return copyChecked(w, blob, f.Digest, "the workstation")
 }
 

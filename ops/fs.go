@@ -52,11 +52,12 @@ func writeTemp(m Machine, p string, a attrs, fill func(io.Writer) error) (temp s
 	}
 	f, err := os.OpenFile(real, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return "", fmt.Errorf("write %s: %w", p, cause(err))
+		return "", Room(m, p, 0, fmt.Errorf("write %s: %w", p, cause(err)))
 	}
+	out := &counted{File: f}
 	defer func() {
-		if err != nil {
-			err = fmt.Errorf("write %s: %w", p, errors.Join(cause(err), removeIfThere(real)))
+		if err != nil { // the room is looked at when what was written of it is gone
+			err = Room(m, p, out.need, fmt.Errorf("write %s: %w", p, errors.Join(cause(err), removeIfThere(real))))
 		}
 	}()
 	err = chown(m, real, a.uid, a.gid)
@@ -67,7 +68,7 @@ func writeTemp(m Machine, p string, a attrs, fill func(io.Writer) error) (temp s
 		err = copyXattrs(m.Path(a.like), f)
 	}
 	if err == nil {
-		err = fill(f)
+		err = fill(out)
 	}
 	if err == nil {
 		err = f.Sync()
@@ -81,7 +82,7 @@ func rename(m Machine, temp, p string) error {
 		return err
 	}
 	if err := os.Rename(m.Path(temp), m.Path(p)); err != nil {
-		return fmt.Errorf("write %s: %w", p, cause(err))
+		return Room(m, p, 0, fmt.Errorf("write %s: %w", p, cause(err)))
 	}
 	return syncDir(m, path.Dir(p))
 }
@@ -104,7 +105,7 @@ func remove(m Machine, p string) error {
 			return err
 		}
 		if err := unix.Unlink(m.Path(p)); err != nil && !missing(err) { // not os.Remove: that also removes directories
-			return fmt.Errorf("remove %s: %w", p, err)
+			return Room(m, p, 0, fmt.Errorf("remove %s: %w", p, err))
 		}
 		if err := syncDir(m, path.Dir(p)); err != nil {
 			return err
@@ -126,7 +127,7 @@ func link(m Machine, target, p string) error {
 		return err
 	}
 	if err := os.Symlink(target, m.Path(temp)); err != nil {
-		return fmt.Errorf("link %s: %w", p, cause(err))
+		return Room(m, p, 0, fmt.Errorf("link %s: %w", p, cause(err)))
 	}
 	return orClear(m, temp, rename(m, temp, p))
 }
@@ -146,7 +147,7 @@ func adjust(m Machine, p string, a attrs) error {
 	}
 	if uid != a.uid || gid != a.gid {
 		if err := chown(m, m.Path(p), a.uid, a.gid); err != nil {
-			return fmt.Errorf("%s: %w", p, cause(err))
+			return Room(m, p, 0, fmt.Errorf("%s: %w", p, cause(err)))
 		}
 	}
 	fd, err := unix.Open(m.Path(p), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -155,7 +156,7 @@ func adjust(m Machine, p string, a attrs) error {
 	}
 	defer unix.Close(fd)
 	if err := errors.Join(unix.Fchmod(fd, a.mode), unix.Fsync(fd)); err != nil {
-		return fmt.Errorf("%s: %w", p, err)
+		return Room(m, p, 0, fmt.Errorf("%s: %w", p, err))
 	}
 	return nil
 }
@@ -227,7 +228,7 @@ func mkdirs(m Machine, dir string) error {
 		}
 	}
 	if err := os.Mkdir(m.Path(dir), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("make %s: %w", dir, cause(err))
+		return Room(m, dir, 0, fmt.Errorf("make %s: %w", dir, cause(err)))
 	}
 	if err := os.Chmod(m.Path(dir), 0o755); err != nil {
 		return fmt.Errorf("make %s: %w", dir, cause(err))
