@@ -15,7 +15,8 @@ import (
 
 // Merge is some keys in a JSON or TOML file that belongs to somebody else; the file's name says which of the two it is. Every other byte of the file, its
 // owner, mode and extended attributes stay as they are, and what others change in it is no difference. Undone, each key is as it was written
-// before, or gone, and with the last one a file that was not there.
+// before, or gone, and with the last one a file that was not there. What a later wish does not speak of any more stays until then. It is not for
+// secrets: what was at a key is in the journal, and the rest of the file among the kept originals.
 type Merge struct {
 	Path     string    `json:"path"`
 	Settings []Setting `json:"settings,omitempty"`

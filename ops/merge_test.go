@@ -189,7 +189,7 @@ func TestMergeText(t *testing.T) {
 		Setting{At: []string{"auths", "registry", "password"}, Value: raw(`"hush"`)},
 		Setting{At: []string{"proxies"}, Value: raw(`{"x": {"auth": "hush"}}`)},
 		Setting{At: []string{"author"}, Value: raw(`"me"`)})}
-	want := "exec-opts holds \"native.cgroupdriver=systemd\"\nlog-driver = \"json-file\"\n" +
+	want := "keys:\nexec-opts holds \"native.cgroupdriver=systemd\"\nlog-driver = \"json-file\"\n" +
 		"auths.registry.password = \"(not shown)\"\nproxies = {\"x\":{\"auth\":\"(not shown)\"}}\nauthor = \"me\"\n"
 	if got := Text(wish); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -199,7 +199,7 @@ func TestMergeText(t *testing.T) {
 		t.Errorf("of no file it is %q", got)
 	}
 	w.write(t, dockerPath, "{\"log-driver\": \"local\"}", 0o644)
-	if got := Text(observe(t, w, wish)); got != "log-driver = \"local\"\n" {
+	if got := Text(observe(t, w, wish)); got != "keys:\nlog-driver = \"local\"\n" {
 		t.Errorf("of a file it is %q", got)
 	}
 }

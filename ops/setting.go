@@ -131,6 +131,7 @@ func (g Merge) text() string {
 		return absent
 	}
 	var out strings.Builder
+	out.WriteString("keys:\n") // also where there are none yet
 	for _, s := range g.Settings {
 		name := edit.Path(s.At)
 		show := func(v json.RawMessage) string { return shown(s.At, v) }
@@ -140,9 +141,6 @@ func (g Merge) text() string {
 		if s.Value != nil {
 			fmt.Fprintf(&out, "%s = %s\n", name, show(s.Value))
 		}
-	}
-	if out.Len() == 0 {
-		return "none of the keys\n"
 	}
 	return out.String()
 }
