@@ -95,6 +95,11 @@ func (c container) settle(key keypair) error {
 	if err := os.Symlink("/dev/null", c.root()+"/etc/systemd/system/user@.service"); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
+	if exists(offeredPackages()) {
+		if err := writeFile(c.root()+"/etc/apt/sources.list.d/lab.list", []byte(sourceList), 0o644); err != nil {
+			return err
+		}
+	}
 	return writeFile(settled, nil, 0o600)
 }
 
@@ -136,7 +141,7 @@ func (c container) start() (*exec.Cmd, error) {
 		return nil, err
 	}
 	defer log.Close()
-	argv := c.nspawnArgs(exists("/dev/kmsg"))
+	argv := c.nspawnArgs(exists("/dev/kmsg"), exists(offeredPackages()))
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8",
@@ -158,7 +163,7 @@ func exists(path string) bool {
 }
 
 // nspawnArgs is the container: everything a host may do except set the clock, which is the machine's.
-func (c container) nspawnArgs(kmsg bool) []string {
+func (c container) nspawnArgs(kmsg, packages bool) []string {
 	argv := []string{
 		"systemd-nspawn", "--quiet", "--settings=no", "--register=no", "--keep-unit",
 		"--directory=" + c.root(), "--machine=" + prefix + "-" + strings.ReplaceAll(c.Name, ".", "-"), "--hostname=" + c.Name,
@@ -173,6 +178,9 @@ func (c container) nspawnArgs(kmsg bool) []string {
 	}
 	if kmsg {
 		argv = append(argv, "--bind-ro=/dev/kmsg")
+	}
+	if packages {
+		argv = append(argv, "--bind-ro="+offeredPackages()+":"+packagesPath)
 	}
 	return append(argv, initPath)
 }

@@ -43,7 +43,9 @@ var plainName = regexp.MustCompile(`^[a-z0-9]{0,8}$`)
 type Options struct {
 	Dir     string             // where the user finds the inventory, the SSH key and the hosts' consoles; default .lab
 	Cluster *inventory.Cluster // nil: the default topology, or whatever lab is there already
-	Log     func(string)       // told in short sentences what is being done, one at a time; nil: silence
+	// Packages are Debian packages that apt on the hosts can install, with all they depend on; nil: those of the lab that is there already.
+	Packages []string
+	Log      func(string) // told in short sentences what is being done, one at a time; nil: silence
 }
 
 func (o Options) dir() (string, error) { return filepath.Abs(cmp.Or(o.Dir, ".lab")) }
@@ -61,8 +63,9 @@ func (o Options) say(format string, args ...any) {
 // record is what the lab was asked to be. It is written before anything is made and is needed only for what the kernel
 // cannot tell: the addresses and the user's directory.
 type record struct {
-	Dir     string            `json:"dir"`
-	Cluster inventory.Cluster `json:"cluster"`
+	Dir      string            `json:"dir"`
+	Cluster  inventory.Cluster `json:"cluster"`
+	Packages []string          `json:"packages,omitempty"`
 }
 
 // ErrNoLab says that there is no lab on this machine.

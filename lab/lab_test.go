@@ -121,7 +121,7 @@ func TestPlugArgs(t *testing.T) {
 
 func TestNspawnArgs(t *testing.T) {
 	c := containerOf(at("cp-2.example", "10.0.0.2"), "/home/u/.lab")
-	got := strings.Join(c.nspawnArgs(true), "\n") + "\n"
+	got := strings.Join(c.nspawnArgs(true, true), "\n") + "\n"
 	for _, want := range []string{
 		"--directory=/var/lib/kubewright-lab/hosts/cp-2.example/root\n",
 		"--machine=kwlab-cp-2-example\n",
@@ -130,13 +130,13 @@ func TestNspawnArgs(t *testing.T) {
 		"--drop-capability=CAP_SYS_TIME\n", // the clock is the machine's
 		"--bind=/var/lib/kubewright-lab/hosts/cp-2.example/lib/containerd:/var/lib/containerd\n",
 		"--bind=/var/lib/kubewright-lab/hosts/cp-2.example/sysctl:/run/kwlab/sysctl\n",
-		"--bind-ro=/dev/kmsg\n/usr/lib/kwlab/init\n",
+		"--bind-ro=/dev/kmsg\n--bind-ro=/var/lib/kubewright-lab/packages:/usr/lib/kwlab/packages\n/usr/lib/kwlab/init\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if strings.Contains(strings.Join(c.nspawnArgs(false), " "), "kmsg") {
+	if strings.Contains(strings.Join(c.nspawnArgs(false, false), " "), "kmsg") {
 		t.Error("binds a device the machine lacks")
 	}
 	if c.log != "/home/u/.lab/log/cp-2.example.log" {

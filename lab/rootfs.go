@@ -28,6 +28,9 @@ const (
 //go:embed tree/init
 var initScript string
 
+//go:embed tree/runc
+var runcScript string
+
 //go:embed tree/sshd.conf
 var sshdConfig string
 
@@ -35,7 +38,7 @@ var sshdConfig string
 var packages = []string{
 	"ca-certificates", "conntrack", "curl", "dbus", "ethtool", "firewalld", "iproute2", "ipset", "iptables", "iputils-ping",
 	"ipvsadm", "kmod", "libseccomp2", "nfs-common", "nftables", "openssh-server", "procps", "socat", "sudo", "systemd",
-	"systemd-sysv", "udev",
+	"systemd-sysv", "udev", "ufw",
 }
 
 // treeFile is a file the lab adds to the packages.
@@ -46,6 +49,7 @@ type treeFile struct {
 
 var treeFiles = []treeFile{
 	{initPath, initScript, 0o755},
+	{"/usr/lib/kwlab/runc", runcScript, 0o755}, // for Docker, where CAP_SYS_RESOURCE is missing
 	{"/etc/ssh/sshd_config.d/lab.conf", sshdConfig, 0o644},
 	{"/etc/sudoers.d/" + admin, admin + " ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440},
 	// While systemd boots, nobody but root may log in; the lab's admin may.
@@ -59,7 +63,7 @@ var treeFiles = []treeFile{
 }
 
 // disabled units stay at hand for a test or an installer to start.
-var disabled = []string{"firewalld.service", "nftables.service", "rpcbind.service", "rpcbind.socket", "nfs-client.target", "remote-fs.target"}
+var disabled = []string{"firewalld.service", "nftables.service", "ufw.service", "rpcbind.service", "rpcbind.socket", "nfs-client.target", "remote-fs.target"}
 
 // masked units have no place in a container: they speak to hardware, to the machine's kernel or to a terminal that is not
 // there, or would start by themselves in the middle of a measurement.
@@ -219,15 +223,16 @@ func clearBuild(ctx context.Context, cache string) error {
 	return nil
 }
 
-// prune removes the cached root filesystems that nobody will ask for again.
+// prune removes the cached root filesystems that nobody will ask for again, and the packages for them.
 func prune(cache string) error {
 	src, err := readAptSource()
 	if err != nil {
 		return nil // then there is no telling
 	}
 	all, _ := filepath.Glob(filepath.Join(cache, "rootfs-*"))
-	for _, dir := range all {
-		if filepath.Base(dir) == "rootfs-"+rootfsKey(src.suite) {
+	packages, _ := filepath.Glob(filepath.Join(cache, "packages-*"))
+	for _, dir := range slices.Concat(all, packages) {
+		if filepath.Base(dir) == "rootfs-"+rootfsKey(src.suite) || strings.HasPrefix(filepath.Base(dir), "packages-"+rootfsKey(src.suite)+"-") {
 			continue
 		}
 		if err := os.RemoveAll(dir); err != nil {

@@ -40,6 +40,9 @@ func Up(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if err := offerPackages(ctx, o, base, rec.Packages); err != nil {
+		return err
+	}
 	net, err := subnetOf(rec.Cluster.Spec.Hosts)
 	if err != nil {
 		return err
@@ -83,9 +86,17 @@ func claim(o Options) (record, error) {
 	if want == nil && isThere {
 		want = &there.Cluster
 	}
-	rec := record{dir, *cmp.Or(want, Default())}
+	rec := record{Dir: dir, Cluster: *cmp.Or(want, Default()), Packages: there.Packages}
+	if o.Packages != nil {
+		if rec.Packages, err = wantedPackages(o.Packages); err != nil {
+			return record{}, err
+		}
+	}
 	if err := check(&rec.Cluster); err != nil {
 		return record{}, err
+	}
+	if isThere && !slices.Equal(rec.Packages, there.Packages) {
+		return record{}, fmt.Errorf("the lab that is up has other packages (%s): take it down first: kubewright lab down", cmp.Or(strings.Join(there.Packages, ", "), "none"))
 	}
 	if isThere && (!sameHosts(rec.Cluster, there.Cluster) || rec.Dir != there.Dir) {
 		return record{}, fmt.Errorf("another lab is up (%s, made from %s): take it down first: kubewright lab down", names(there.Cluster), there.Dir)

@@ -18,6 +18,7 @@ import (
 
 func labCommand() *cobra.Command {
 	var dir, file string
+	var packages []string
 	cmd := &cobra.Command{
 		Use: "lab", Short: "Real systemd hosts on this machine, for trying, teaching and testing",
 		Long: "Makes real systemd hosts with sshd on this machine, in network namespaces without a way out. The bridge between\n" +
@@ -38,10 +39,12 @@ func labCommand() *cobra.Command {
 				}
 				o.Cluster = c
 			}
+			o.Packages = packages
 			return lab.Up(cmd.Context(), o)
 		},
 	}
 	up.Flags().StringVarP(&file, "config", "f", "", "an inventory whose hosts to make (default: master, two nodes and a registry)")
+	up.Flags().StringSliceVar(&packages, "packages", nil, "Debian packages that apt on the hosts shall be able to install, such as docker.io")
 	cmd.AddCommand(up,
 		&cobra.Command{
 			Use: "down", Short: "Take the lab away, leaving nothing", Args: cobra.NoArgs,
