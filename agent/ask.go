@@ -17,6 +17,14 @@ type asker struct {
 	ops.Machine
 	op  ops.Op // nil while things are only looked at
 	ask func(ctx context.Context, op ops.Op, q ops.Question) ([]byte, error)
+	say func(ops.Progress) // nil where nobody listens
+}
+
+// Tell passes on what the op waits for.
+func (a *asker) Tell(what string) {
+	if a.op != nil && a.say != nil {
+		a.say(ops.Progress{Key: a.op.Key(), State: ops.Waits, Note: clip(what, maxMessage)})
+	}
 }
 
 func (a *asker) Ask(ctx context.Context, q ops.Question) ([]byte, error) {
@@ -34,9 +42,18 @@ func (a *asker) Unwrap() ops.Machine { return a.Machine }
 // asking is the machine as the given op may use it.
 func asking(m ops.Machine, op ops.Op) ops.Machine {
 	if a, ok := m.(*asker); ok {
-		return &asker{Machine: a.Machine, op: op, ask: a.ask}
+		return &asker{Machine: a.Machine, op: op, ask: a.ask, say: a.say}
 	}
 	return m
+}
+
+// refusing is that machine where nothing may be asked.
+func refusing(m ops.Machine, op ops.Op) ops.Machine {
+	r := &asker{Machine: m, op: op, ask: refuse}
+	if a, ok := m.(*asker); ok {
+		r.say = a.say
+	}
+	return r
 }
 
 // authorities are the CAs that this host is known to hold, so that their questions need not travel.

@@ -199,7 +199,7 @@ func (s *server) machine(id int64) ops.Machine {
 			return answer, err
 		}
 		return s.ask(ctx, id, q)
-	}}
+	}, say: s.tell(id)}
 }
 
 // ask puts a question to the workstation and waits for the answer.

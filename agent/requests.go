@@ -129,7 +129,8 @@ func (s *Session) call(ctx context.Context, c call, emit func(ops.Progress)) (re
 		}
 		e := *r.Progress
 		e.Key, e.Error, e.Last = ops.Key(clean(string(e.Key), maxMessage)), clean(e.Error, maxMessage), clean(e.Last, maxLast)
-		if at = ""; e.State == ops.Began {
+		e.Note = clean(e.Note, maxMessage)
+		if at = ""; e.State == ops.Began || e.State == ops.Waits {
 			at = e.Key
 		}
 		if emit != nil {

@@ -95,7 +95,7 @@ func (w *worker) undo(ctx context.Context, m ops.Machine, c *change, wish, last,
 	}
 	defer w.end()
 	defer w.caught(first, &err)
-	m = &asker{Machine: m, op: first, ask: refuse}
+	m = refusing(m, first)
 	now := func(by ops.Op) (ops.Op, error) { return w.look(ctx, m, by) }
 	// Looked at with the eyes of the latest wish, so that everything that was ever added is seen. What is too broken to be looked at
 	// is put back all the same.

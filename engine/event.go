@@ -17,7 +17,7 @@ const (
 	RunStarted    EventType = "run_started"
 	PhaseStarted  EventType = "phase_started"  // After names what it had to wait for, if it had to
 	StepEvent     EventType = "step"           // State: began, same, changed or failed
-	Running       EventType = "running"        // the phase is still at this step, told every ten seconds
+	Running       EventType = "running"        // the phase is still at this step, told every ten seconds and when the step has a Note on it
 	Waiting       EventType = "waiting"        // the phase waits for others, told at once and every ten seconds
 	PhaseFinished EventType = "phase_finished" // State: same, changed, failed, blocked or stopped
 	TargetFailed  EventType = "target_failed"  // nothing more is done on this target
@@ -50,6 +50,7 @@ type Event struct {
 	Waited  time.Duration `json:"waited,omitempty"` // nanoseconds; phase_started and waiting
 	After   *Ref          `json:"after,omitempty"`  // phase_started: the last of those it had to wait for
 	For     []Ref         `json:"for,omitempty"`    // waiting: what has not finished yet
+	Note    string        `json:"note,omitempty"`   // running: what the step itself waits for
 	Error   string        `json:"error,omitempty"`
 	Last    string        `json:"last,omitempty"` // the last lines of a tool's or unit's output
 	Remedy  string        `json:"remedy,omitempty"`

@@ -145,3 +145,26 @@ func TestAnEventIsALineOfJSONWithoutWhatItDoesNotTell(t *testing.T) {
 		t.Errorf("got %s, %v\nwant %s", b, err, want)
 	}
 }
+
+func TestWhatAStepWaitsForIsToldAtOnce(t *testing.T) {
+	n := &node{PlannedWork: PlannedWork{Work: Work{Target: "a", Phase: "p", Steps: []Step{{Op: thing{Name: "x"}, Why: "y"}}}}}
+	s := &said{}
+	r := &runner{events: newEmitter(s.emit)}
+	f := newFollower(r, n)
+	for _, p := range []ops.Progress{
+		{Key: "thing:x", State: ops.Waits, Note: "too early"}, {Key: "thing:x", State: ops.Began},
+		{Key: "thing:x", State: ops.Waits, Note: "for apt"}, {Key: "thing:x", State: ops.Changed}, {Key: "thing:x", State: ops.Waits, Note: "too late"},
+	} {
+		f.progress(p)
+	}
+	r.events.close()
+	var notes []string
+	for _, e := range s.events {
+		if e.Type == Running {
+			notes = append(notes, e.Note+" "+e.Why)
+		}
+	}
+	if fmt.Sprint(notes) != "[for apt y]" || n.changed != 1 {
+		t.Errorf("told %q, and %d changed", notes, n.changed)
+	}
+}

@@ -44,6 +44,11 @@ func (f *follower) progress(p ops.Progress) {
 		f.at, f.since = p.Key, time.Now()
 		f.r.events.send(e)
 		return
+	case ops.Waits:
+		if f.at == p.Key {
+			f.r.events.send(Event{Type: Running, Target: f.n.Target, Phase: f.n.Phase, Key: p.Key, Why: step.Why, Took: time.Since(f.since), Note: p.Note})
+		}
+		return
 	case ops.Same:
 		f.n.same++
 	case ops.Changed:

@@ -27,6 +27,7 @@ var kinds = map[string]func(json.RawMessage) (Op, error){
 	"cert":       as[Certificate],
 	"kubeconfig": as[Kubeconfig],
 	"image":      as[Image],
+	"package":    as[Package],
 	"stored":     as[Stored],
 	"probe":      as[Probe],
 	"claim":      as[Claim],

@@ -31,6 +31,8 @@ type (
 		// Running says whether some process was started with this value of InputsVar.
 		Running(ctx context.Context, inputs string) bool
 	}
+	// telling is a machine that passes on what an op waits for.
+	telling interface{ Tell(what string) }
 	// ruled is a machine whose tables of nftables can be looked into.
 	ruled interface {
 		ruleset(table string) (ruleset, error)
@@ -91,6 +93,13 @@ func changing(m Machine, what string) error {
 		return h.Changing(what)
 	}
 	return nil
+}
+
+// tell says, while an op is set, what it waits for.
+func tell(m Machine, what string) {
+	if t, ok := find[telling](m); ok {
+		t.Tell(what)
+	}
 }
 
 func kernelOf(m Machine) (Kernel, error) {

@@ -58,7 +58,8 @@ func (h *host) Run(ctx context.Context, argv ...string) ([]byte, error) {
 		return nil, errors.New("there is nothing to run")
 	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/root"}
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/root",
+		"DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1"} // the last two keep package managers from asking, and from restarting what is not theirs
 	cmd.Dir = "/"
 	cmd.WaitDelay = 5 * time.Second // a grandchild that keeps the pipe open does not keep us
 	var out bytes.Buffer

@@ -91,15 +91,15 @@ func planPhase(b *bytes.Buffer, work engine.PlannedWork, o Options) {
 		if o.Color {
 			line = colors[verb] + line + plainColor
 		}
-		fmt.Fprintf(b, "    %s  %s  %s%s\n", line, pad(Escape(string(c.Op.Key())), column), Escape(c.Why), oneWayNote(c.Op))
+		fmt.Fprintf(b, "    %s  %s  %s%s\n", line, pad(Escape(string(c.Op.Key())), column), Escape(c.Why), oneWayNote(c))
 		if o.Diffs {
 			planDiff(b, c.Diff(), o)
 		}
 	}
 }
 
-func oneWayNote(op ops.Op) string {
-	if oneWay(op) {
+func oneWayNote(c engine.Change) string {
+	if oneWay(c) {
 		return " (cannot be undone)"
 	}
 	return ""
@@ -172,7 +172,7 @@ func PlanJSON(w io.Writer, p *engine.Plan, o Options) error {
 			}
 			pw := planWork{Name: work.Phase, Short: work.Short, After: work.After, Steps: len(work.Steps), Changes: []planChange{}}
 			for _, c := range work.Changes {
-				pc := planChange{Key: c.Op.Key(), Verb: c.Verb(), Why: c.Why, OneWay: oneWay(c.Op)}
+				pc := planChange{Key: c.Op.Key(), Verb: c.Verb(), Why: c.Why, OneWay: oneWay(c)}
 				if o.Diffs {
 					pc.Diff = c.Diff()
 				}
@@ -193,8 +193,13 @@ func PlanJSON(w io.Writer, p *engine.Plan, o Options) error {
 	return err
 }
 
-// oneWay says that what an op does cannot be undone; kinds of which that is so have a method that says it.
-func oneWay(op ops.Op) bool {
-	o, ok := op.(interface{ OneWay() bool })
-	return ok && o.OneWay()
+// oneWay says that a change cannot be undone: because of what the op does, or because of what there is now. Kinds of which that may be so have a
+// method that says it.
+func oneWay(c engine.Change) bool {
+	for _, op := range []ops.Op{c.Op, c.Was} {
+		if o, ok := op.(interface{ OneWay() bool }); ok && o.OneWay() {
+			return true
+		}
+	}
+	return false
 }

@@ -200,3 +200,38 @@ func TestFitCountsColumns(t *testing.T) {
 		}
 	}
 }
+
+// What a step waits for is told whenever it is told, however often; the screen shows it in the host's line.
+func TestWhatAStepWaitsFor(t *testing.T) {
+	var b, screen bytes.Buffer
+	v, live := Plain(&b), Terminal(&screen, func() (int, int) { return 120, 10 })
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, e := range []engine.Event{
+		{Type: engine.RunStarted, Time: at, Run: "r", Targets: []engine.Tally{{Target: "a", Phases: 1}}},
+		{Type: engine.PhaseStarted, Time: at, Target: "a", Phase: "packages", Steps: 1, Number: 1, Of: 1},
+		{Type: engine.Running, Time: at.Add(time.Second), Target: "a", Phase: "packages", Key: "package:x", Note: "waits for apt\x1b"},
+		{Type: engine.Running, Time: at.Add(2 * time.Second), Target: "a", Phase: "packages", Key: "package:x", Why: "a test"},
+		{Type: engine.Running, Time: at.Add(3 * time.Second), Target: "a", Phase: "packages", Key: "package:x", Note: "waits for dpkg"},
+	} {
+		v.Emit(e)
+		live.Emit(e)
+	}
+	want := "12:00:01 a packages: package:x: waits for apt\\x1b\n12:00:03 a packages: package:x: waits for dpkg\n"
+	if got := b.String(); !strings.HasSuffix(got, want) {
+		t.Errorf("got\n%s", got)
+	}
+	if got := live.(*terminal).block(at); !strings.Contains(got, "package:x: waits for dpkg") {
+		t.Errorf("the screen says\n%s", got)
+	}
+	if err := live.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What there is now may be what cannot come back.
+func TestPlanTellsWhatCannotComeBack(t *testing.T) {
+	lost := engine.Change{Step: engine.Step{Op: ops.Package{Name: "x", Version: "2"}}, Was: ops.Package{Name: "x", Version: "1", Lost: true}}
+	if !oneWay(lost) || oneWay(engine.Change{Step: lost.Step, Was: ops.Package{Name: "x", Version: "1"}}) {
+		t.Error("a version that is lost is not told from one that is not")
+	}
+}

@@ -70,6 +70,10 @@ func (v *terminal) Emit(e engine.Event) {
 		} else {
 			h.stepsDone++
 		}
+	case engine.Running:
+		if e.Note != "" {
+			h.text = string(e.Key) + ": " + e.Note
+		}
 	case engine.Waiting:
 		if h.phase != e.Phase {
 			h.phase, h.number, h.steps, h.since = e.Phase, h.number+1, 0, e.Time.Add(-e.Waited)

@@ -102,11 +102,13 @@ func (v *plain) Emit(e engine.Event) {
 		say("begins, %s", text)
 	case engine.Waiting, engine.Running:
 		first, known := v.reminded[at]
-		if known && e.Time.Sub(first) < remindTime {
+		if known && e.Time.Sub(first) < remindTime && e.Note == "" {
 			return
 		}
 		v.reminded[at] = e.Time
-		if e.Type == engine.Waiting {
+		if e.Note != "" {
+			say("%s: %s", Escape(string(e.Key)), Escape(e.Note))
+		} else if e.Type == engine.Waiting {
 			text := ""
 			if e.Waited > 0 {
 				text = " (" + span(e.Waited) + ")"

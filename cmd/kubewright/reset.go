@@ -54,9 +54,12 @@ func resetCommand() *cobra.Command {
 						if p.State == ops.Changed {
 							n++
 						}
+						mu.Lock()
+						defer mu.Unlock()
+						if p.State == ops.Waits {
+							fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s: %s\n", name, report.Escape(string(p.Key)), report.Escape(p.Note))
+						}
 						if p.State == ops.Failed {
-							mu.Lock()
-							defer mu.Unlock()
 							fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s: %s\n", name, report.Escape(string(p.Key)), report.Escape(p.Error))
 						}
 					})
