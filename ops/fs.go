@@ -48,7 +48,7 @@ func writeTemp(m Machine, p string, a attrs, fill func(io.Writer) error) (temp s
 		return "", err
 	}
 	if err := removeIfThere(real); err != nil {
-		return "", err
+		return "", Room(m, p, 0, fmt.Errorf("write %s: %w", p, err))
 	}
 	f, err := os.OpenFile(real, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -124,7 +124,7 @@ func link(m Machine, target, p string) error {
 	}
 	temp := tempOf(p)
 	if err := removeIfThere(m.Path(temp)); err != nil {
-		return err
+		return Room(m, p, 0, fmt.Errorf("link %s: %w", p, err))
 	}
 	if err := os.Symlink(target, m.Path(temp)); err != nil {
 		return Room(m, p, 0, fmt.Errorf("link %s: %w", p, cause(err)))
