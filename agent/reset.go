@@ -229,6 +229,9 @@ func sweep(m ops.Machine, c *change, first ops.Op) error {
 			stale = append(stale, path)
 		}
 		for _, p := range stale {
+			if _, err := os.Lstat(m.Path(p)); errors.Is(err, fs.ErrNotExist) {
+				continue // a file system that may only be read would refuse even to remove nothing
+			}
 			err := unix.Unlink(m.Path(p))
 			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
 				errs = append(errs, &fs.PathError{Op: "remove", Path: p, Err: err})
