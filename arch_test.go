@@ -42,6 +42,8 @@ var may = []struct {
 	{"e2e", "", ""},
 	{"e2e/benchup", "bundle", ""},
 	{"e2e/benchhosts", "bundle", ""},
+	{"e2e/fingerprint", "", "golang.org/x/sys github.com/coreos/go-systemd"},
+	{"e2e/fingerprint/cmd", "e2e/fingerprint", ""},
 }
 
 // TestImportsGoDownTheList: a package is understood with what is above it only, and nothing imports a command.
