@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -24,6 +26,7 @@ type Dir struct {
 	UID    int    `json:"uid,omitempty"`
 	GID    int    `json:"gid,omitempty"`
 	Owned  bool   `json:"owned,omitempty"`
+	Deep   bool   `json:"deep,omitempty"`  // everything in it has its owner, too
 	Empty  bool   `json:"empty,omitempty"` // in observations: there was nothing in it before it became ours
 	Absent bool   `json:"absent,omitempty"`
 	parents
@@ -48,6 +51,11 @@ func (d Dir) Observe(_ context.Context, m Machine) (Op, error) {
 	}
 	seen.Mode = modeOf(fi)
 	seen.UID, seen.GID = ownerOf(m, fi)
+	if d.Deep {
+		if seen.Deep, err = ownedBy(m, d.Path, seen.UID, seen.GID, false); err != nil {
+			return nil, err
+		}
+	}
 	if d.Owned || d.Empty {
 		if seen.Empty, err = isEmpty(m, d.Path); err != nil {
 			return nil, err
@@ -86,6 +94,11 @@ func (d Dir) Set(_ context.Context, m Machine, _ Op) error {
 				return err
 			}
 		}
+		if d.Deep { // what is in it first: while that is not done the directory itself is not right either
+			if _, err := ownedBy(m, d.Path, d.UID, d.GID, true); err != nil {
+				return err
+			}
+		}
 		if err := adjustDir(m, d.Path, attrs{mode: d.Mode, uid: d.UID, gid: d.GID}); err != nil {
 			return err
 		}
@@ -106,7 +119,42 @@ func (d Dir) same(seen Op) bool {
 	if d.Absent || s.Absent {
 		return d.Absent == s.Absent && d.Owned == s.Owned
 	}
-	return d.Mode == s.Mode && d.UID == s.UID && d.GID == s.GID && d.Owned == s.Owned && (s.Empty || !d.Empty)
+	return d.Mode == s.Mode && d.UID == s.UID && d.GID == s.GID && d.Owned == s.Owned && (s.Empty || !d.Empty) && (s.Deep || !d.Deep)
+}
+
+// ownedBy says whether everything in a directory has one owner and, with change, makes it so. It follows no symlink.
+func ownedBy(m Machine, dir string, uid, gid int, change bool) (all bool, err error) {
+	all = true
+	root := m.Path(dir) + "/" // also where the directory is a link
+	err = filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
+		if missing(err) || err == nil && name == root {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		fi, err := e.Info()
+		if missing(err) {
+			return nil // gone since
+		}
+		if err != nil {
+			return err
+		}
+		if u, g := ownerOf(m, fi); u == uid && g == gid {
+			return nil
+		}
+		if all = false; !change {
+			return filepath.SkipAll
+		}
+		if err := changing(m, "change the owner of "+dir+"/"+strings.TrimPrefix(name, root)); err != nil {
+			return err
+		}
+		return chown(m, name, uid, gid)
+	})
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", dir, cause(err))
+	}
+	return all, nil
 }
 
 // mark is the file that says the directory is ours.

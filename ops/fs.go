@@ -34,7 +34,10 @@ func writeFile(m Machine, p string, a attrs, fill func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	return orClear(m, temp, rename(m, temp, p))
+	if err := orClear(m, temp, rename(m, temp, p)); err != nil || a.like != "" {
+		return err
+	}
+	return relabel(m, p)
 }
 
 // tempOf is where the new bytes of p are written. It is always the same place, so that a crash leaves at most one, and the next try or the undo
@@ -232,6 +235,9 @@ func mkdirs(m Machine, dir string) error {
 	}
 	if err := os.Chmod(m.Path(dir), 0o755); err != nil {
 		return fmt.Errorf("make %s: %w", dir, cause(err))
+	}
+	if err := relabel(m, dir); err != nil {
+		return err
 	}
 	return syncDir(m, path.Dir(dir))
 }

@@ -41,7 +41,7 @@ func Text(op Op) string {
 		if o.Absent {
 			return absent
 		}
-		return fmt.Sprintf("owner: %d:%d\nmode: %04o\n", o.UID, o.GID, o.Mode) + flag("ours", o.Owned)
+		return fmt.Sprintf("owner: %d:%d\nmode: %04o\n", o.UID, o.GID, o.Mode) + flag("ours", o.Owned) + flag("all in it has that owner", o.Deep)
 	case Block:
 		if o.Absent {
 			return absent
