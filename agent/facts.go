@@ -21,17 +21,19 @@ import (
 // Facts is what a host says of itself before anything is done to it. What cannot be found out is left empty: whoever needs a fact says
 // so in a check, with a remedy.
 type Facts struct {
-	Hostname  string    `json:"hostname"`
-	OS        string    `json:"os,omitempty"`        // ID of os-release
-	OSVersion string    `json:"osVersion,omitempty"` // VERSION_ID of os-release
-	OSName    string    `json:"osName,omitempty"`    // PRETTY_NAME of os-release
-	Kernel    string    `json:"kernel"`
-	Arch      string    `json:"arch"` // as Go and container images name it
-	CPUs      int       `json:"cpus"`
-	Memory    uint64    `json:"memory"`              // bytes
-	Available uint64    `json:"available,omitempty"` // bytes of memory that can be had now
-	UID       int       `json:"uid"`
-	Now       time.Time `json:"now"`
+	Hostname  string `json:"hostname"`
+	OS        string `json:"os,omitempty"`        // ID of os-release
+	OSVersion string `json:"osVersion,omitempty"` // VERSION_ID of os-release
+	OSName    string `json:"osName,omitempty"`    // PRETTY_NAME of os-release
+	// PackageManager is apt or dnf, or empty.
+	PackageManager string    `json:"packageManager,omitempty"`
+	Kernel         string    `json:"kernel"`
+	Arch           string    `json:"arch"` // as Go and container images name it
+	CPUs           int       `json:"cpus"`
+	Memory         uint64    `json:"memory"`              // bytes
+	Available      uint64    `json:"available,omitempty"` // bytes of memory that can be had now
+	UID            int       `json:"uid"`
+	Now            time.Time `json:"now"`
 
 	BootID      string `json:"bootId,omitempty"`
 	MachineID   string `json:"machineId,omitempty"`
@@ -42,6 +44,8 @@ type Facts struct {
 	Cgroup      int      `json:"cgroup,omitempty"`    // 1 or 2
 	Controllers []string `json:"controllers,omitempty"`
 	SELinux     string   `json:"selinux,omitempty"` // enforcing, permissive, or empty
+
+	Etcd Account `json:"etcd,omitzero"` // what etcd can run as: the user of that name or, else, numbers that nobody has
 
 	Units   map[string]ops.UnitState `json:"units,omitempty"`   // those of interest that exist
 	Modules map[string]string        `json:"modules,omitempty"` // loaded, builtin or available; what is missing is not there
@@ -64,6 +68,12 @@ type Facts struct {
 	Remains     []string          `json:"remains,omitempty"`     // what Kubernetes or a relative left, our own aside
 }
 
+// Account is the numbers of a user and its primary group.
+type Account struct {
+	UID int `json:"uid"`
+	GID int `json:"gid"`
+}
+
 // Gather collects the facts. It reads files and makes system calls; it starts nothing and changes nothing.
 func Gather(ctx context.Context, m ops.Machine, stateDir string) Facts {
 	f := Facts{Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), UID: os.Geteuid(), Now: m.Now().UTC()}
@@ -78,6 +88,8 @@ func Gather(ctx context.Context, m ops.Machine, stateDir string) Facts {
 		release = osRelease(read("/usr/lib/os-release"))
 	}
 	f.OS, f.OSVersion, f.OSName = release["ID"], release["VERSION_ID"], release["PRETTY_NAME"]
+	f.Etcd = etcdAccount(read("/etc/passwd"), read("/etc/group"))
+	f.PackageManager = ops.PackageManager(m)
 	f.Memory, f.Available = memory(read("/proc/meminfo"))
 	f.BootID = bootID(m)
 	f.MachineID = strings.TrimSpace(read("/etc/machine-id"))

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -246,4 +247,43 @@ func covered(own map[string]bool, path string) bool {
 		}
 	}
 	return false
+}
+
+// etcdNumber is where the numbers begin that are tried for etcd's user and group: that of its port, which no distribution gives to anybody.
+const etcdNumber = 2379
+
+// etcdAccount finds the user etcd and its primary group or, where there is none, the group etcd and numbers that nobody has.
+func etcdAccount(passwd, group string) Account {
+	taken := map[int]bool{}
+	gid := 0
+	for line := range strings.Lines(group) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) < 3 {
+			continue
+		}
+		n, err := strconv.Atoi(f[2])
+		if taken[n] = true; f[0] == "etcd" && err == nil {
+			gid = n
+		}
+	}
+	for line := range strings.Lines(passwd) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) < 4 {
+			continue
+		}
+		uid, err1 := strconv.Atoi(f[2])
+		primary, err2 := strconv.Atoi(f[3])
+		if f[0] == "etcd" && err1 == nil && err2 == nil {
+			return Account{UID: uid, GID: primary}
+		}
+		taken[uid] = true
+	}
+	n := etcdNumber
+	for taken[n] {
+		n++
+	}
+	if gid == 0 {
+		gid = n
+	}
+	return Account{UID: n, GID: gid}
 }

@@ -47,6 +47,20 @@ type Spec struct {
 	// Firewall is managed (default): where firewalld runs, the ports of the host's roles are opened in it, and nodes trust
 	// the cluster's ranges; off: firewalld and ufw are stopped and disabled; or ignore: nothing is done.
 	Firewall string `json:"firewall,omitempty"`
+
+	// Packages are installed on every host, from the repositories that the host has.
+	Packages []Package `json:"packages,omitempty"`
+	// SELinux is keep (default): it stays as it is; or permissive, now and after a reboot, where there is any.
+	SELinux string `json:"selinux,omitempty"`
+	// TimeService is keep (default): it stays as it is; or enable: the one that is installed is started, now and at boot.
+	TimeService string `json:"timeService,omitempty"`
+}
+
+// Package is a package of the hosts' own package manager, apt or dnf.
+type Package struct {
+	Name    string `json:"name"`
+	Version string `json:"version,omitempty"` // as the manager writes it; with a * at its end, what begins so; default: what is there or, else, the newest
+	Hold    bool   `json:"hold,omitempty"`    // no upgrade touches it
 }
 
 // Host is one machine.

@@ -10,6 +10,12 @@ const (
 	ModeIPTables = "iptables"
 	ModeIPVS     = "ipvs"
 
+	SELinuxKeep       = "keep"       // it stays as it is
+	SELinuxPermissive = "permissive" // now and after a reboot, until reset
+
+	TimeServiceKeep   = "keep"   // it stays as it is
+	TimeServiceEnable = "enable" // the one that is installed runs, now and after a reboot, until reset
+
 	FirewallManaged = "managed" // where firewalld runs, what the cluster needs is opened in it, until reset
 	FirewallOff     = "off"     // firewalld and ufw are stopped and disabled, until reset
 	FirewallIgnore  = "ignore"  // nothing is done: somebody else looks after it
@@ -39,6 +45,8 @@ func Default(c *Cluster) {
 		orElse(&s.KubeProxy.Fallback, ModeNFTables)
 	}
 	orElse(&s.Firewall, FirewallManaged)
+	orElse(&s.SELinux, SELinuxKeep)
+	orElse(&s.TimeService, TimeServiceKeep)
 	orElse(&s.Kubelet.MaxPods, 110)
 }
 

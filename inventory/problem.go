@@ -103,5 +103,8 @@ const (
 	codeFirewall    = "KW-INV-039" // the firewall's keeper
 	codeEviction    = "KW-INV-050" // an eviction threshold
 	codeMaxPods     = "KW-INV-065" // pods a node
+	codePackage     = "KW-INV-080" // a package
+	codeSELinux     = "KW-INV-081" // what becomes of SELinux
+	codeTime        = "KW-INV-082" // what becomes of the time service
 	codeHidden      = "KW-INV-073" // characters that cannot be seen
 )

@@ -22,6 +22,9 @@ func (k check) written() {
 	k.port("spec.registry.port", k.c.Spec.Registry.Port)
 	k.kubeProxy()
 	k.kubelet()
+	k.packages()
+	k.oneOf("spec.selinux", k.c.Spec.SELinux, codeSELinux, SELinuxKeep, SELinuxPermissive)
+	k.oneOf("spec.timeService", k.c.Spec.TimeService, codeTime, TimeServiceKeep, TimeServiceEnable)
 	k.oneOf(firewallPath, k.c.Spec.Firewall, codeFirewall, FirewallManaged, FirewallOff, FirewallIgnore)
 }
 

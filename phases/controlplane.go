@@ -34,7 +34,7 @@ var controlPlane = engine.Phase[Input]{
 
 func controlPlaneSteps(in Input) ([]engine.Step, error) {
 	l := list{in: in}
-	l.add("the store of everything", ops.Dir{Path: "/var/lib/etcd", Mode: 0o700, Owned: true})
+	etcdAccount(&l)
 	l.add("who asked the API for what is written here", ops.Dir{Path: "/var/log/kubernetes", Mode: 0o700, Owned: true}, ops.Dir{Path: auditDir, Mode: 0o700, Owned: true})
 	policies, err := templates.Policies()
 	if err != nil {
@@ -77,6 +77,22 @@ func (in Input) running() bool {
 	return false
 }
 
+// etcdDir is where etcd's copies of its keys are: those in kubeadm's place are root's alone, and must be (CIS 1.1.19, 1.1.21).
+const etcdDir = "/etc/kubernetes/etcd"
+
+// etcdAccount has etcd run as a user of its own, whose data it is (CIS 1.1.12). What an earlier etcd wrote as root is given to that user before
+// the new one starts.
+func etcdAccount(l *list) {
+	as := l.in.facts().Etcd
+	l.add("etcd runs as nobody else does",
+		ops.Group{Name: "etcd", GID: as.GID}, ops.User{Name: "etcd", UID: as.UID, GID: as.GID})
+	l.add("the store of everything", ops.Dir{Path: "/var/lib/etcd", Mode: 0o700, UID: as.UID, GID: as.GID, Owned: true, Deep: true})
+	l.add("etcd reads its keys here", ops.Dir{Path: etcdDir, Mode: 0o700, UID: as.UID, GID: as.GID})
+	for _, name := range []string{"ca.crt", "server.crt", "server.key", "peer.crt", "peer.key"} {
+		l.add("etcd may not read root's", ops.Copy{Path: etcdDir + "/" + name, From: pkiDir + "/etcd/" + name, Mode: 0o400, UID: as.UID, GID: as.GID})
+	}
+}
+
 var controllers = engine.Phase[Input]{
 	Name:  "controllers",
 	Short: "start the controller manager and the scheduler",
@@ -110,19 +126,20 @@ func etcdPod(l *list) staticPod {
 			"listen-metrics-urls":            "http://127.0.0.1:2381",
 			"client-cert-auth":               "true",
 			"peer-client-cert-auth":          "true",
-			"cert-file":                      pkiDir + "/etcd/server.crt",
-			"key-file":                       pkiDir + "/etcd/server.key",
-			"trusted-ca-file":                pkiDir + "/etcd/ca.crt",
-			"peer-cert-file":                 pkiDir + "/etcd/peer.crt",
-			"peer-key-file":                  pkiDir + "/etcd/peer.key",
-			"peer-trusted-ca-file":           pkiDir + "/etcd/ca.crt",
+			"cert-file":                      etcdDir + "/server.crt",
+			"key-file":                       etcdDir + "/server.key",
+			"trusted-ca-file":                etcdDir + "/ca.crt",
+			"peer-cert-file":                 etcdDir + "/peer.crt",
+			"peer-key-file":                  etcdDir + "/peer.key",
+			"peer-trusted-ca-file":           etcdDir + "/ca.crt",
 			"snapshot-count":                 "10000",
 			"watch-progress-notify-interval": "5s",
 			"feature-gates":                  "InitialCorruptCheck=true",
 			"tls-min-version":                "TLS1.2",
 			"cipher-suites":                  strings.Join(tlsSuites, ","),
 		},
-		dirs:  map[string]string{"etcd-data": "/var/lib/etcd", "etcd-certs": pkiDir + "/etcd"},
+		dirs:  map[string]string{"etcd-data": "/var/lib/etcd", "etcd-certs": etcdDir},
+		as:    in.facts().Etcd,
 		write: []string{"etcd-data"},
 		probe: probe{scheme: "HTTP", port: 2381, live: "/livez", ready: "/readyz"}, cpu: "100m", memory: "100Mi",
 	}

@@ -5,7 +5,6 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/kubewright/kubewright/agent"
 	"github.com/kubewright/kubewright/engine"
 	"github.com/kubewright/kubewright/inventory"
 	"github.com/kubewright/kubewright/ops"
@@ -24,10 +23,15 @@ func hostSteps(in Input) ([]engine.Step, error) {
 	l := list{in: in}
 	l.add("what kubewright and the cluster keep here goes away with reset",
 		ops.Dir{Path: "/etc/kubewright", Mode: 0o755, Owned: true})
-	l.add("another cluster's inventory must not take this host by mistake",
-		private(agent.StateDir+"/cluster", []byte(in.Cluster.Metadata.Name+"\n")))
+	if !packages.On(in) { // which comes first, and did that
+		l.claim()
+	}
 	l.add("hosts find each other by name without DNS",
 		ops.Block{Path: "/etc/hosts", Name: "hosts", Lines: hostsLines(in.Cluster)})
+	timeService(&l)
+	if in.Cluster.Spec.SELinux == inventory.SELinuxPermissive {
+		l.add("the inventory wants SELinux to warn only", ops.SELinux{Now: "permissive", Boot: "permissive"})
+	}
 	if in.Host.Node() {
 		nodeBasics(&l)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/kubewright/kubewright/bundle"
 	"github.com/kubewright/kubewright/ops"
@@ -164,9 +165,23 @@ func (w *world) run(host string, m *ops.Pretend, pod *corev1.Pod) {
 		}
 		if flag == "--data-dir" {
 			w.leaves(host, pod.Name, m, value, "member/snap/db")
+			for _, made := range []string{"member", "member/snap", "member/snap/db"} {
+				if as := pod.Spec.SecurityContext; as.RunAsUser != nil {
+					if err := m.Chown(m.Path(value+"/"+made), int(*as.RunAsUser), int(*as.RunAsGroup)); err != nil {
+						w.problem("%s: %v", host, err)
+					}
+				}
+			}
 		}
-		if !there(m, value) {
+		fi, err := os.Stat(m.Path(value))
+		if err != nil {
 			w.problem("%s: %s: %s names %s, which is not there", host, pod.Name, flag, value)
+			continue
+		}
+		if as := pod.Spec.SecurityContext.RunAsUser; as != nil && fi.Mode()&0o004 == 0 {
+			if uid, _ := m.OwnerOf(fi.Sys().(*syscall.Stat_t)); uid != int(*as) {
+				w.problem("%s: %s: %s names %s, which is user %d's and not open to user %d", host, pod.Name, flag, value, uid, *as)
+			}
 		}
 	}
 }

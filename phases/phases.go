@@ -8,6 +8,7 @@ import "github.com/kubewright/kubewright/engine"
 // hosts only After holds.
 func Up() []engine.Phase[Input] {
 	return []engine.Phase[Input]{
+		packages,
 		hostBasics,
 		authorities,
 		registry,

@@ -34,6 +34,8 @@ spec:
   registry: {port: 5443}
   kubeProxy: {mode: ipvs}
   firewall: "off"
+  packages: [{name: chrony, version: 4.3*, hold: true}, {name: nfs-common}]
+  timeService: enable
 `))
 }
 
@@ -58,19 +60,19 @@ func machineFacts() map[string]agent.Facts {
 	firewall := map[string]ops.UnitState{"firewalld.service": {Exists: true, Enabled: true, Active: true}}
 	names := []string{"192.168.1.254"}
 	return map[string]agent.Facts{
-		"master":    {Modules: modules("available"), Units: firewall, Nameservers: names, Swaps: []string{"/dev/vda2"}},
+		"master":    {Etcd: agent.Account{UID: 2379, GID: 2379}, Modules: modules("available"), Units: firewall, Nameservers: names, Swaps: []string{"/dev/vda2"}},
 		"node-0001": {Modules: modules("available"), Nameservers: names, Swaps: []string{"/dev/vda2", "/dev/zram0"}, Zram: true},
 		"node-0002": {Modules: modules("builtin"), Nameservers: names},
 		"registry":  {Nameservers: names, Swaps: []string{"/dev/vda2"}},
-		"box":       {Modules: modules("available"), Units: firewall, Swaps: []string{"/swap.img"}},
+		"box":       {Etcd: agent.Account{UID: 112, GID: 118}, PackageManager: "apt", Modules: modules("available"), Units: firewall, Swaps: []string{"/swap.img"}},
 	}
 }
 
 // containerFacts are the same hosts as system containers: no modules of their own, no swap of their own.
 func containerFacts() map[string]agent.Facts {
 	out := map[string]agent.Facts{}
-	for name := range machineFacts() {
-		out[name] = agent.Facts{Container: "systemd-nspawn", Swaps: []string{"/dev/vda2"}}
+	for name, f := range machineFacts() {
+		out[name] = agent.Facts{Container: "systemd-nspawn", Swaps: []string{"/dev/vda2"}, Etcd: f.Etcd}
 	}
 	return out
 }

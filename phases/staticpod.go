@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/kubewright/kubewright/agent"
 	"github.com/kubewright/kubewright/ops"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -22,6 +23,7 @@ type staticPod struct {
 	write                     []string          // volumes that are not read-only
 	probe                     probe
 	cpu, memory               string
+	as                        agent.Account // whom it runs as; zero is root
 }
 
 type probe struct {
@@ -76,6 +78,10 @@ func (p staticPod) manifest() *corev1.Pod {
 			HostNetwork: true, PriorityClassName: "system-node-critical", Priority: new(int32(2000001000)),
 			SecurityContext: &corev1.PodSecurityContext{SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
 		},
+	}
+	if p.as != (agent.Account{}) {
+		pod.Spec.SecurityContext.RunAsUser, pod.Spec.SecurityContext.RunAsGroup = new(int64(p.as.UID)), new(int64(p.as.GID))
+		pod.Spec.SecurityContext.RunAsNonRoot = new(true)
 	}
 	mount := func(volumes map[string]string, kind corev1.HostPathType) {
 		for _, name := range slices.Sorted(maps.Keys(volumes)) {

@@ -73,6 +73,8 @@ func (w *world) prepare(name string, m *ops.Pretend) error {
 	files := map[string]string{
 		"/etc/hosts":                    "127.0.0.1 localhost\n127.0.1.1 " + name, // whose last line does not end
 		"/proc/sys/net/ipv4/ip_forward": "0\n",
+		"/etc/passwd":                   "root:x:0:0:root:/root:/bin/bash\n",
+		"/etc/shadow":                   "root:*:19000:0:99999:7:::\n",
 		"/proc/self/mountinfo":          "22 1 8:1 / / rw - ext4 /dev/vda1 rw\n",
 	}
 	if name == "node-0001" || name == "box" { // where somebody has had containerd before
@@ -108,6 +110,11 @@ func (w *world) prepare(name string, m *ops.Pretend) error {
 	for unit, state := range f.Units {
 		m.Give(unit, state)
 	}
+	m.Offer([]ops.PretendPackage{
+		{Name: "chrony", Version: "4.3-2", Group: "_chrony", Files: map[string]string{"/usr/sbin/chronyd": "chronyd", "/usr/lib/systemd/system/chrony.service": "[Service]\n"}},
+		{Name: "nfs-common", Version: "2.6", Depends: []string{"rpcbind"}, Leaves: map[string]string{"/var/lib/nfs/state": "x"}},
+		{Name: "rpcbind", Version: "1.2"},
+	})
 	m.Handle("modprobe", func(argv []string) ([]byte, error) { return nil, w.modprobe(name, m, argv) })
 	m.Handle("ctr", w.ctr(m))
 	m.OnUnit("containerd.service", func(active bool) { w.containerd(name, m, active) })
