@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 				_ = command("lab", "down").Run()
 			}
 		}()
-		if out, err := command("lab", "up").CombinedOutput(); err != nil {
+		if out, err := command("lab", "up", "--packages", offered).CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "lab up: %v\n%s", err, out)
 			return 1
 		}
@@ -56,7 +56,7 @@ func command(args ...string) *exec.Cmd {
 }
 
 func labFlag(args []string) []string {
-	if args[0] == "lab" && len(args) == 2 {
+	if args[0] == "lab" && (len(args) == 2 || args[1] == "up") {
 		return []string{"--dir", labDir}
 	}
 	return nil
