@@ -162,7 +162,7 @@ func ok(t *testing.T, r result) {
 // state of its units.
 func fingerprint(t *testing.T, host string) string {
 	t.Helper()
-	r := onHost(t, host, "find /etc /usr/local /opt /root /lib/systemd /var/lib/kubewright -xdev -printf '%p %M %u %g %s %T@ %l\\n' 2>/dev/null | sort; systemctl list-units --type=service --all --plain --no-legend | awk '{print $1,$3}' | sort; cat /proc/sys/net/ipv4/ip_forward")
+	r := onHost(t, host, "find /etc /usr/local /opt /root /lib/systemd /var/lib/kubewright -xdev -printf '%p %M %u %g %s %T@ %l\\n' 2>/dev/null | sort; systemctl list-units --type=service --all --plain --no-legend | awk '$1 !~ /^user(-runtime-dir)?@/ {print $1,$3}' | sort; cat /proc/sys/net/ipv4/ip_forward")
 	ok(t, r)
 	return r.stdout
 }

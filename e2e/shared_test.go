@@ -64,7 +64,7 @@ func TestSharedConfig(t *testing.T) {
 	}
 	must(t, kubewright(bounded(t), "up"))
 	if r := onHost(t, "node-0001", "crictl info"); !strings.Contains(r.stdout, `"SystemdCgroup": true`) {
-		t.Errorf("the runtime runs with what was changed by hand:\n%s", r.stdout)
+		t.Errorf("the runtime runs with what was changed by hand:\n%s%s%s", r.stdout, r.stderr, onHost(t, "node-0001", "journalctl -u containerd -n 20 -o cat").stdout)
 	}
 	upAgain(t)
 
