@@ -100,6 +100,13 @@ func (s *server) do(ctx context.Context, c call, r *reply) error {
 		})
 	case doReset:
 		return s.alone(ctx, func() error { return s.work.reset(ctx, s.machine(c.ID), s.tell(c.ID)) })
+	case doSurvey:
+		if c.Survey == nil {
+			return errors.New("a survey has to say what it asks")
+		}
+		answer, err := s.survey(ctx, *c.Survey)
+		r.Survey = answer
+		return err
 	case doForget:
 		return s.forget()
 	case doReadCA:

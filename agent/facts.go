@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,18 +45,27 @@ type Facts struct {
 	Cgroup      int      `json:"cgroup,omitempty"`    // 1 or 2
 	Controllers []string `json:"controllers,omitempty"`
 	SELinux     string   `json:"selinux,omitempty"` // enforcing, permissive, or empty
+	Guard       Guard    `json:"guard,omitzero"`
+	Seccomp     bool     `json:"seccomp,omitempty"` // processes can be given a filter of system calls
 
 	Etcd Account `json:"etcd,omitzero"` // what etcd can run as: the user of that name or, else, numbers that nobody has
 
-	Units   map[string]ops.UnitState `json:"units,omitempty"`   // those of interest that exist
+	Units   map[string]ops.UnitState `json:"units,omitempty"` // those of interest that exist
+	Manager ops.Manager              `json:"manager,omitzero"`
 	Modules map[string]string        `json:"modules,omitempty"` // loaded, builtin or available; what is missing is not there
+	Listed  bool                     `json:"listed,omitempty"`  // there is a list of the modules that this kernel could load
+	Options map[string]string        `json:"options,omitempty"` // how the kernel was built, y, m or n, for what is of interest; empty where nobody kept that
+	NAT     string                   `json:"nat,omitempty"`     // whether nftables does what kube-proxy needs: works, or what it lacks; empty where trying would change something
+	Sysctls map[string]string        `json:"sysctls,omitempty"`
 	Swaps   []string                 `json:"swaps,omitempty"`
 	Zram    bool                     `json:"zram,omitempty"` // systemd has a generator of swap in memory
 	Disks   []Disk                   `json:"disks,omitempty"`
 
 	Interfaces   []Interface `json:"interfaces,omitempty"`
 	DefaultRoute string      `json:"defaultRoute,omitempty"` // the interface
+	Defaults     []string    `json:"defaults,omitempty"`     // the interfaces of all default routes
 	Routes       []Route     `json:"routes,omitempty"`       // IPv4
+	Chains       []ops.Chain `json:"chains,omitempty"`       // of nftables: those that a cluster makes, and those that drop what passes through
 	Listening    []Listener  `json:"listening,omitempty"`
 	Nameservers  []string    `json:"nameservers,omitempty"`
 	Search       []string    `json:"search,omitempty"`
@@ -66,6 +76,16 @@ type Facts struct {
 	Changes     int               `json:"changes,omitempty"`     // how many things the journal could put back
 	Journal     string            `json:"journal,omitempty"`     // why the journal cannot be read
 	Remains     []string          `json:"remains,omitempty"`     // what Kubernetes or a relative left, our own aside
+	CNI         []string          `json:"cni,omitempty"`         // files in /etc/cni/net.d that are not ours, in the runtime's order
+	Unmanaged   bool              `json:"unmanaged,omitempty"`   // NetworkManager is told to leave pods' interfaces alone
+	Opened      bool              `json:"opened,omitempty"`      // we have changed the host's firewall already
+
+	Clock   Clock    `json:"clock,omitzero"`
+	Upkeep  Upkeep   `json:"upkeep,omitzero"`
+	Proxies []Proxy  `json:"proxies,omitempty"`
+	Access  Access   `json:"access,omitzero"`
+	Loose   []string `json:"loose,omitempty"`   // directories we write to that others could change
+	Missing []string `json:"missing,omitempty"` // programs that the kubelet needs
 }
 
 // Account is the numbers of a user and its primary group.
@@ -81,7 +101,11 @@ func Gather(ctx context.Context, m ops.Machine, stateDir string) Facts {
 
 	// The service manager is the only one asked that could keep us waiting.
 	var wg sync.WaitGroup
-	wg.Go(func() { f.Units = units(ctx, m) })
+	wg.Go(func() {
+		f.Units = units(ctx, m)
+		f.Manager, _ = ops.ManagerOf(ctx, m, ofConcern)
+		f.Proxies = proxies(f.Manager.Environment, read("/etc/environment"))
+	})
 	f.Hostname, f.Kernel = uname()
 	release := osRelease(read("/etc/os-release"))
 	if len(release) == 0 {
@@ -98,12 +122,19 @@ func Gather(ctx context.Context, m ops.Machine, stateDir string) Facts {
 	f.Container = container(read)
 	f.Cgroup, f.Controllers = cgroups(m)
 	f.SELinux = map[string]string{"1": "enforcing", "0": "permissive"}[strings.TrimSpace(read("/sys/fs/selinux/enforce"))]
-	f.Modules = modules(m, f.Kernel)
+	f.Guard, f.Seccomp = guard(m), seccomp(read)
+	f.Options = kernelConfig(m, f.Kernel)
+	f.Modules, f.Listed = modules(m, f.Kernel, f.Options)
+	f.Sysctls = sysctls(m)
+	f.NAT, f.Chains = nft(m, f)
 	f.Swaps = firstFields(read("/proc/swaps"), 1)
 	f.Zram = zramGenerator(m)
 	f.Disks = disks(m)
 	f.Interfaces = interfaces()
-	f.Routes, f.DefaultRoute = routes(read("/proc/net/route"), read("/proc/net/ipv6_route"))
+	f.Routes, f.Defaults = routes(read("/proc/net/route"), read("/proc/net/ipv6_route"))
+	if len(f.Defaults) > 0 {
+		f.DefaultRoute = f.Defaults[0]
+	}
 	f.Listening = listening(m)
 	f.Nameservers, f.Search = resolvers(read("/etc/resolv.conf"))
 	f.Names = hostsEntries(read("/etc/hosts"), f.Hostname)
@@ -116,7 +147,14 @@ func Gather(ctx context.Context, m ops.Machine, stateDir string) Facts {
 	} else {
 		f.Changes, ours = len(j.changes), j.index
 	}
-	f.Remains = remains(m, ours)
+	f.Remains, f.CNI = remains(m, ours), foreignCNI(m, ours)
+	for key := range ours {
+		f.Opened = f.Opened || slices.Contains(firewalls, key.Kind())
+	}
+	f.Unmanaged = unmanaged(m)
+	f.Clock = clock()
+	f.Upkeep = upkeep(m, running(m))
+	f.Access, f.Loose, f.Missing = sshd(m), loose(m), missingTools(m)
 	wg.Wait()
 	return f
 }

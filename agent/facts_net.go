@@ -29,6 +29,9 @@ type Route struct {
 	Interface string `json:"interface"`
 }
 
+// maxRoutes bounds what is told of a routing table; a router of the internet has a million.
+const maxRoutes = 2000
+
 // Listener is a port somebody listens on.
 type Listener struct {
 	Protocol string `json:"protocol"` // tcp or udp
@@ -40,7 +43,7 @@ type Listener struct {
 
 func interfaces() (all []Interface) {
 	links, _ := net.Interfaces()
-	for _, l := range links {
+	for _, l := range links[:min(len(links), maxLinks)] {
 		i := Interface{Name: l.Name, MTU: l.MTU, MAC: l.HardwareAddr.String(), Up: l.Flags&net.FlagUp != 0}
 		addrs, _ := l.Addrs()
 		for _, a := range addrs {
@@ -51,8 +54,8 @@ func interfaces() (all []Interface) {
 	return all
 }
 
-// routes reads the kernel's IPv4 routes, and from which interface the rest of the world is reached.
-func routes(v4, v6 string) (all []Route, byDefault string) {
+// routes reads the kernel's IPv4 routes, and from which interfaces the rest of the world is reached; IPv6's only where IPv4 has none.
+func routes(v4, v6 string) (all []Route, defaults []string) {
 	for line := range strings.Lines(v4) {
 		f := strings.Fields(line)
 		if len(f) < 8 || f[0] == "Iface" {
@@ -64,8 +67,8 @@ func routes(v4, v6 string) (all []Route, byDefault string) {
 			continue
 		}
 		if dst == 0 && mask == 0 {
-			if byDefault == "" {
-				byDefault = f[0]
+			if !slices.Contains(defaults, f[0]) {
+				defaults = append(defaults, f[0])
 			}
 			continue
 		}
@@ -78,11 +81,11 @@ func routes(v4, v6 string) (all []Route, byDefault string) {
 	}
 	for line := range strings.Lines(v6) {
 		f := strings.Fields(line)
-		if len(f) == 10 && byDefault == "" && f[1] == "00" && f[9] != "lo" && strings.Trim(f[0], "0") == "" {
-			byDefault = f[9]
+		if len(f) == 10 && len(defaults) == 0 && f[1] == "00" && f[9] != "lo" && strings.Trim(f[0], "0") == "" {
+			defaults = append(defaults, f[9])
 		}
 	}
-	return all, byDefault
+	return all[:min(len(all), maxRoutes)], defaults
 }
 
 // listening finds the ports that are taken, and by whom, from /proc/net and the sockets each process has open.

@@ -16,14 +16,15 @@ import (
 
 // Disk is the room at one path.
 type Disk struct {
-	Path   string `json:"path"`
-	Type   string `json:"type"`
-	Size   uint64 `json:"size"` // bytes
-	Free   uint64 `json:"free"` // bytes that may be used
-	Inodes uint64 `json:"inodes"`
-	IFree  uint64 `json:"ifree"`
-	Device uint64 `json:"device"` // equal for paths that share their room
-	Flags  string `json:"flags,omitempty"`
+	Path    string `json:"path"`
+	Type    string `json:"type"`
+	Size    uint64 `json:"size"` // bytes
+	Free    uint64 `json:"free"` // bytes that may be used
+	Inodes  uint64 `json:"inodes"`
+	IFree   uint64 `json:"ifree"`
+	Device  uint64 `json:"device"` // equal for paths that share their room
+	Flags   string `json:"flags,omitempty"`
+	Untyped bool   `json:"untyped,omitempty"` // directories do not say what their entries are, which overlayfs needs (xfs with ftype=0)
 }
 
 // ofInterest are the units that preparation and preflight care about.
@@ -80,10 +81,17 @@ func cgroups(m ops.Machine) (version int, controllers []string) {
 	return version, controllers
 }
 
+// ofConcern are the units whose state we ask for in full: ours, and those by which hosts get a proxy.
+var ofConcern = []string{"kubelet.service", "containerd.service", "docker.service", "kubewright-registry.service"}
+
+// firewalls are the kinds of op that open a firewall.
+var firewalls = []string{"firewalld", "ufw", "nftables", "firewall"}
+
 // wantedModules are what networking and storage of a cluster may need of the kernel.
 var wantedModules = []string{
 	"overlay", "br_netfilter", "nf_conntrack", "nf_tables", "vxlan", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh",
-	"ip_set", "ip_tables", "iptable_nat", "nft_chain_nat", "wireguard",
+	"ip_set", "ip_set_hash_ip", "ip_set_hash_ipport", "ip_set_hash_ipportip", "ip_set_hash_ipportnet", "ip_set_bitmap_port", "xt_set",
+	"ip_tables", "iptable_nat", "nft_chain_nat", "nft_masq", "nft_numgen", "nft_fib_ipv4", "nft_ct", "nft_reject", "nft_compat", "wireguard",
 }
 
 // effects are what shows that the kernel can do a thing however it was built: some kernels do not list what is built in.
@@ -93,8 +101,8 @@ var effects = map[string]string{
 	"nf_conntrack": "/proc/sys/net/netfilter/nf_conntrack_max",
 }
 
-func modules(m ops.Machine, kernel string) map[string]string {
-	found := map[string]string{}
+func modules(m ops.Machine, kernel string, options map[string]string) (found map[string]string, listed bool) {
+	found = map[string]string{}
 	mark := func(name, how string) {
 		name = strings.ReplaceAll(name, "-", "_")
 		if slices.Contains(wantedModules, name) && found[name] == "" {
@@ -118,15 +126,60 @@ func modules(m ops.Machine, kernel string) map[string]string {
 			mark(name, "builtin")
 		}
 	}
-	tree := "/lib/modules/" + kernel
+	for option, value := range options {
+		if value == "y" {
+			mark(moduleOf(option), "builtin")
+		}
+	}
+	tree := m.Path("/lib/modules/" + kernel)
 	for _, list := range []struct{ file, how string }{{"modules.builtin", "builtin"}, {"modules.dep", "available"}} {
-		for line := range strings.Lines(readText(m.Path(filepath.Join(tree, list.file)))) {
-			path, _, _ := strings.Cut(strings.TrimSpace(line), ":")
+		for line := range strings.Lines(readText(filepath.Join(tree, list.file))) {
+			line = strings.TrimSpace(line)
+			path, _, _ := strings.Cut(line, ":")
 			name, _, _ := strings.Cut(filepath.Base(path), ".ko")
+			if list.how == "available" {
+				listed = true
+				if name = strings.ReplaceAll(name, "-", "_"); !slices.Contains(wantedModules, name) || !loadable(tree, line) {
+					continue
+				}
+			}
 			mark(name, list.how)
 		}
 	}
-	return found
+	return found, listed
+}
+
+// nft asks the kernel about its nftables, where that changes nothing: asking for what is in a module that is not loaded would load it.
+func nft(m ops.Machine, f Facts) (nat string, chains []ops.Chain) {
+	there := func(module string) bool {
+		return f.Modules[module] == "loaded" || f.Modules[module] == "builtin"
+	}
+	if !there("nf_tables") {
+		return "", nil
+	}
+	all, err := ops.ChainsOf(m)
+	if err != nil {
+		return "", nil
+	}
+	for _, c := range all {
+		if (c.Clustered() || c.Hook == ops.Forwarding && c.Drop) && len(chains) < 200 {
+			chains = append(chains, c)
+		}
+	}
+	if f.Options["MODULES"] != "n" {
+		for _, module := range []string{"nft_chain_nat", "nft_masq", "nft_numgen", "nft_fib_ipv4"} {
+			if !there(module) {
+				return "", chains
+			}
+		}
+	}
+	switch err := ops.TryNFTables(); {
+	case err == nil:
+		nat = "works"
+	case !ops.Untried(err):
+		nat = clip(err.Error(), maxName)
+	}
+	return nat, chains
 }
 
 // zramGenerator says whether systemd makes swap in memory at each start, wherever a distribution or an administrator puts the program for it.
@@ -139,22 +192,51 @@ func zramGenerator(m ops.Machine) bool {
 
 // filling are the paths that a cluster fills, and those that must take what we write.
 var filling = []string{
-	"/", "/etc", "/var/lib", "/var/lib/containerd", "/var/lib/docker", "/var/lib/etcd", "/var/lib/kubelet", "/var/log",
-	"/usr/local/bin", "/opt", "/tmp",
+	"/", "/etc", "/etc/kubernetes", "/var/lib", "/var/lib/containerd", "/var/lib/docker", "/var/lib/etcd", "/var/lib/kubelet", "/var/lib/kubewright",
+	"/var/lib/registry", "/var/log", "/usr/local/bin", "/usr/local/sbin", "/opt", "/opt/cni/bin", "/run", "/tmp",
 }
 
 func disks(m ops.Machine) (all []Disk) {
 	for _, path := range filling {
 		var fs unix.Statfs_t
 		var st unix.Stat_t
-		if unix.Statfs(m.Path(path), &fs) != nil || unix.Stat(m.Path(path), &st) != nil {
+		// What is not there yet will be made in the next directory above that is.
+		at := path
+		for at != "/" && unix.Stat(m.Path(at), &st) != nil {
+			at = filepath.Dir(at)
+		}
+		if unix.Statfs(m.Path(at), &fs) != nil || unix.Stat(m.Path(at), &st) != nil {
 			continue
 		}
 		size := uint64(fs.Bsize)
-		all = append(all, Disk{Path: path, Type: fsType(int64(fs.Type)), Size: fs.Blocks * size, Free: fs.Bavail * size,
-			Inodes: fs.Files, IFree: fs.Ffree, Device: st.Dev, Flags: mountFlags(int64(fs.Flags))})
+		d := Disk{Path: path, Type: fsType(int64(fs.Type)), Size: fs.Blocks * size, Free: fs.Bavail * size,
+			Inodes: fs.Files, IFree: fs.Ffree, Device: st.Dev, Flags: mountFlags(int64(fs.Flags))}
+		immutable := false
+		immutable, d.Untyped = directory(m.Path(at))
+		if immutable {
+			d.Flags = strings.TrimPrefix(d.Flags+",immutable", ",")
+		}
+		all = append(all, d)
 	}
 	return all
+}
+
+const isImmutable = 0x10 // linux/fs.h: FS_IMMUTABLE_FL
+
+// directory says whether nothing may be made in a directory (chattr +i), and whether its entries do not say what they are.
+func directory(path string) (immutable, untyped bool) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false, false
+	}
+	defer unix.Close(fd)
+	if flags, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS); err == nil {
+		immutable = flags&isImmutable != 0
+	}
+	buffer := make([]byte, 4096)
+	n, err := unix.Getdents(fd, buffer)
+	// The first entry is the directory itself or what it is in; the type of an entry is its 19th byte (struct linux_dirent64).
+	return immutable, err == nil && n > 18 && buffer[18] == unix.DT_UNKNOWN
 }
 
 func mountFlags(flags int64) string {
@@ -211,9 +293,11 @@ func foundAuthorities(read func(string) string) map[string]string {
 // leftovers are paths that tell of a cluster or of something that was one.
 var leftovers = []string{
 	"/etc/kubernetes/manifests/*.yaml", "/etc/kubernetes/*.conf", "/etc/kubernetes/pki/ca.crt", "/var/lib/etcd/member",
-	"/var/lib/kubelet/config.yaml", "/var/lib/kubelet/pki", "/var/lib/kubelet/pods/*", "/etc/cni/net.d/*", "/var/lib/cni/*", "/run/flannel",
+	"/var/lib/kubelet/config.yaml", "/var/lib/kubelet/pki", "/var/lib/kubelet/pods/*", "/var/lib/cni/*", "/run/flannel",
 	"/etc/rancher/k3s", "/var/lib/rancher", "/usr/local/bin/k3s", "/etc/rancher/rke2", "/etc/k0s", "/var/lib/k0s", "/run/k0s",
-	"/var/snap/microk8s", "/var/lib/minikube", "/var/lib/rke",
+	"/var/snap/microk8s", "/var/lib/minikube", "/var/lib/rke", "/usr/local/bin/k0s", "/usr/local/bin/rke2", "/opt/rke2",
+	"/etc/systemd/system/k3s*.service", "/etc/systemd/system/rke2-*.service", "/etc/systemd/system/k0s*.service", "/usr/local/lib/systemd/system/rke2-*.service",
+	"/etc/systemd/system/snap.microk8s.*.service", "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf", "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf",
 }
 
 // remains is what of the leftovers is not of our making: neither a path nor a directory above it is in the journal.
@@ -236,6 +320,19 @@ func remains(m ops.Machine, ours map[ops.Key]*change) (found []string) {
 	}
 	if len(found) > 50 {
 		found = found[:50]
+	}
+	return found
+}
+
+// foreignCNI are the configurations of pod networks that are not ours. The runtime takes the first by name, whoever's it is, and a directory of ours
+// may hold a file of somebody else's.
+func foreignCNI(m ops.Machine, ours map[ops.Key]*change) (found []string) {
+	entries, _ := os.ReadDir(m.Path("/etc/cni/net.d"))
+	for _, e := range entries {
+		own := ours[ops.Key("file:/etc/cni/net.d/"+e.Name())] != nil
+		if ext := filepath.Ext(e.Name()); !own && (ext == ".conf" || ext == ".conflist" || ext == ".json") && len(found) < 50 {
+			found = append(found, e.Name())
+		}
 	}
 	return found
 }

@@ -25,6 +25,7 @@ const (
 	doReadCA   = "read-ca"
 	doReset    = "reset"
 	doForget   = "forget"
+	doSurvey   = "survey"
 	doPing     = "ping"
 	doAnswer   = "answer" // to a question of the agent's
 	doCancel   = "cancel" // of the request with this id
@@ -42,6 +43,7 @@ type call struct {
 	Holder  *Holder      `json:"holder,omitempty"`
 	Name    string       `json:"name,omitempty"` // of an authority
 	Request *pki.Request `json:"request,omitempty"`
+	Survey  *SurveyAsk   `json:"survey,omitempty"`
 	Ask     int64        `json:"ask,omitempty"`   // with answer: which question
 	Data    []byte       `json:"data,omitempty"`  // a CSR, or an answer
 	Error   string       `json:"error,omitempty"` // with answer: why there is none
@@ -57,6 +59,7 @@ type reply struct {
 	Done     bool              `json:"done,omitempty"` // the last line about this request
 	Failure  *failure          `json:"failure,omitempty"`
 	Ops      []json.RawMessage `json:"ops,omitempty"`
+	Survey   *Survey           `json:"survey,omitempty"`
 	Data     []byte            `json:"data,omitempty"`
 }
 
