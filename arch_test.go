@@ -27,7 +27,7 @@ var may = []struct {
 	{"engine/laws", "engine agent ops pki", ""},
 	{"inventory", "", "github.com/goccy/go-yaml sigs.k8s.io/yaml"},
 	{"templates", "", ""},
-	{"preflight", "host agent inventory", ""},
+	{"preflight", "host agent inventory ops", ""},
 	{"bundle", "", "github.com/google/go-containerregistry golang.org/x/sync sigs.k8s.io/yaml"},
 	{"addons", "ops templates", "k8s.io/api k8s.io/apimachinery k8s.io/client-go golang.org/x/sync sigs.k8s.io/yaml"},
 	{"phases", "addons bundle preflight templates inventory engine host agent ops pki",

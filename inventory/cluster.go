@@ -43,6 +43,7 @@ type Spec struct {
 	KubeProxy  KubeProxy  `json:"kubeProxy,omitzero"`
 	Containerd Containerd `json:"containerd,omitzero"`
 	Kubelet    Kubelet    `json:"kubelet,omitzero"`
+	Preflight  Preflight  `json:"preflight,omitzero"`
 
 	// Firewall is managed (default): where firewalld runs, the ports of the host's roles are opened in it, and nodes trust
 	// the cluster's ranges; off: firewalld and ufw are stopped and disabled; or ignore: nothing is done.
@@ -115,7 +116,12 @@ type RegistryAt struct {
 // KubeProxy chooses how Services are programmed.
 type KubeProxy struct {
 	Mode     string `json:"mode,omitempty"`     // nftables (default), iptables or ipvs
-	Fallback string `json:"fallback,omitempty"` // with ipvs: the mode where ipvs is not possible; default nftables
+	Fallback string `json:"fallback,omitempty"` // the mode where that is not possible; without one preflight stops there
+}
+
+// Preflight says which checks of hosts stand in nobody's way.
+type Preflight struct {
+	Ignore []string `json:"ignore,omitempty"` // names of PreflightChecks, one by one
 }
 
 // Containerd is what is unusual about the runtime on these hosts.

@@ -41,9 +41,6 @@ func Default(c *Cluster) {
 	}
 	orElse(&s.Registry.Port, 5000)
 	orElse(&s.KubeProxy.Mode, ModeNFTables)
-	if s.KubeProxy.Mode == ModeIPVS {
-		orElse(&s.KubeProxy.Fallback, ModeNFTables)
-	}
 	orElse(&s.Firewall, FirewallManaged)
 	orElse(&s.SELinux, SELinuxKeep)
 	orElse(&s.TimeService, TimeServiceKeep)

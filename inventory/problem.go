@@ -101,6 +101,7 @@ const (
 	codeSAN         = "KW-INV-034" // a name in the API server's certificate
 	codeProxyMode   = "KW-INV-038" // kube-proxy's mode
 	codeFirewall    = "KW-INV-039" // the firewall's keeper
+	codeCheck       = "KW-INV-040" // a check of preflight
 	codeEviction    = "KW-INV-050" // an eviction threshold
 	codeMaxPods     = "KW-INV-065" // pods a node
 	codePackage     = "KW-INV-080" // a package

@@ -111,8 +111,14 @@ func (k check) kubeProxy() {
 	kp := k.c.Spec.KubeProxy
 	sure := k.oneOf(mode, kp.Mode, codeProxyMode, ModeNFTables, ModeIPTables, ModeIPVS)
 	k.oneOf(fallback, kp.Fallback, codeProxyMode, ModeNFTables, ModeIPTables)
-	if sure && kp.Mode != ModeIPVS && k.wrote(fallback) {
-		k.report(fallback, Problem{Code: codeProxyMode, Found: show(kp.Fallback), Wrong: "is for mode ipvs only", Remedy: "leave the line out, or write mode: ipvs"})
+	if !sure || !k.wrote(fallback) {
+		return
+	}
+	switch mode := cmp.Or(kp.Mode, ModeNFTables); {
+	case mode == ModeIPTables:
+		k.report(fallback, Problem{Code: codeProxyMode, Found: show(kp.Fallback), Wrong: "is for the modes ipvs and nftables", Remedy: "leave the line out: iptables is what the others fall back to"})
+	case mode == kp.Fallback:
+		k.report(fallback, Problem{Code: codeProxyMode, Found: show(kp.Fallback), Wrong: "is the mode itself", Remedy: "write iptables, or leave the line out"})
 	}
 }
 

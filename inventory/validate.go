@@ -25,6 +25,7 @@ func (k check) written() {
 	k.packages()
 	k.oneOf("spec.selinux", k.c.Spec.SELinux, codeSELinux, SELinuxKeep, SELinuxPermissive)
 	k.oneOf("spec.timeService", k.c.Spec.TimeService, codeTime, TimeServiceKeep, TimeServiceEnable)
+	k.preflight()
 	k.oneOf(firewallPath, k.c.Spec.Firewall, codeFirewall, FirewallManaged, FirewallOff, FirewallIgnore)
 }
 

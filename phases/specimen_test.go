@@ -54,7 +54,9 @@ func machineFacts() map[string]agent.Facts {
 	modules := func(netfilter string) map[string]string {
 		return map[string]string{
 			"overlay": "loaded", "br_netfilter": netfilter, "nf_conntrack": "available", "vxlan": "available",
-			"ip_set": "available", "ip_vs": "available", "ip_vs_rr": "available", "ip_vs_wrr": "available", "ip_vs_sh": "available",
+			"ip_vs": "available", "ip_vs_rr": "available", "ip_vs_wrr": "available", "ip_vs_sh": "available",
+			"ip_set": "available", "ip_set_hash_ip": "available", "ip_set_hash_ipport": "available", "ip_set_hash_ipportip": "available",
+			"ip_set_hash_ipportnet": "available", "ip_set_bitmap_port": "available", "xt_set": "available",
 		}
 	}
 	firewall := map[string]ops.UnitState{"firewalld.service": {Exists: true, Enabled: true, Active: true}}

@@ -16,6 +16,14 @@ import (
 type Options struct {
 	Diffs bool // what each change changes, below it
 	Color bool
+	Notes []Note
+}
+
+// Note is a decision that the plan stands on, with its reason.
+type Note struct {
+	About string `json:"about"`
+	Text  string `json:"text"`
+	Value any    `json:"value,omitempty"` // the same for programs
 }
 
 // The colours of a change, by its verb.
@@ -49,6 +57,9 @@ func Plan(w io.Writer, p *engine.Plan, o Options) error {
 			}
 		}
 		b.WriteByte('\n')
+	}
+	for _, n := range o.Notes {
+		fmt.Fprintf(&b, "%s: %s\n", Escape(n.About), Escape(n.Text))
 	}
 	switch {
 	case p.Empty():
@@ -132,6 +143,7 @@ const PlanVersion = 1
 type planJSON struct {
 	Version int          `json:"version"`
 	Changes int          `json:"changes"`
+	Notes   []Note       `json:"notes,omitempty"`
 	Targets []planTarget `json:"targets"`
 }
 
@@ -160,7 +172,7 @@ type planChange struct {
 
 // PlanJSON writes a plan for a program.
 func PlanJSON(w io.Writer, p *engine.Plan, o Options) error {
-	out := planJSON{Version: PlanVersion, Changes: p.Count("", ""), Targets: []planTarget{}}
+	out := planJSON{Version: PlanVersion, Changes: p.Count("", ""), Notes: o.Notes, Targets: []planTarget{}}
 	for _, target := range p.Targets() {
 		t := planTarget{Name: target, Changes: p.Count(target, ""), Phases: []planWork{}}
 		if err := lookError(p, target); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/kubewright/kubewright/inventory"
 	"github.com/kubewright/kubewright/ops"
 	"github.com/kubewright/kubewright/phases"
+	"github.com/kubewright/kubewright/preflight"
 )
 
 // fleet is the connections to a cluster's hosts and what goes over them. It is what the phases' questions are answered with.
@@ -33,7 +34,7 @@ type member struct {
 	*agent.Session
 	conn *host.Conn
 	name string
-	skew time.Duration // how far its clock is before ours, give or take the time its hello took
+	skew preflight.Skew // how far its clock is before ours
 }
 
 // Name makes a member an engine.Target.
@@ -99,6 +100,7 @@ func (f *fleet) reach(ctx context.Context, h inventory.Host, bin host.AgentBinar
 	if err != nil {
 		return nil, err
 	}
+	asked := time.Now()
 	s, err := conn.Agent(ctx, bin, func(ctx context.Context, q ops.Question) ([]byte, error) {
 		if f.answers == nil {
 			return nil, errors.New("nothing is being applied")
@@ -109,7 +111,9 @@ func (f *fleet) reach(ctx context.Context, h inventory.Host, bin host.AgentBinar
 		conn.Close()
 		return nil, err
 	}
-	return &member{Session: s, conn: conn, name: h.Name, skew: time.Until(s.Facts().Now)}, nil
+	// Somewhere between the question and now it was the time that the host says.
+	took := time.Since(asked)
+	return &member{Session: s, conn: conn, name: h.Name, skew: preflight.Skew{Ahead: time.Until(s.Facts().Now) + took/2, Within: took / 2}}, nil
 }
 
 // parting is how long a host may take to forget us.
@@ -165,8 +169,8 @@ func (f *fleet) facts() map[string]agent.Facts {
 }
 
 // skews are how far the hosts' clocks are before ours.
-func (f *fleet) skews() map[string]time.Duration {
-	out := map[string]time.Duration{}
+func (f *fleet) skews() map[string]preflight.Skew {
+	out := map[string]preflight.Skew{}
 	for name, m := range f.hosts {
 		out[name] = m.skew
 	}

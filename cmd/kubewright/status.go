@@ -12,6 +12,7 @@ import (
 	"github.com/kubewright/kubewright/inventory"
 	"github.com/kubewright/kubewright/ops"
 	"github.com/kubewright/kubewright/phases"
+	"github.com/kubewright/kubewright/preflight"
 	"github.com/kubewright/kubewright/report"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -23,11 +24,13 @@ import (
 
 // status is what is true of a cluster now.
 type status struct {
-	Cluster   string       `json:"cluster"`
-	API       string       `json:"api"` // ready, or why not
-	Version   string       `json:"version,omitempty"`
-	KubeProxy string       `json:"kubeProxy,omitempty"`
-	Hosts     []hostStatus `json:"hosts"`
+	Cluster   string `json:"cluster"`
+	API       string `json:"api"` // ready, or why not
+	Version   string `json:"version,omitempty"`
+	KubeProxy string `json:"kubeProxy,omitempty"` // the mode that runs, as the cluster's own configuration says
+	// Proxy is which mode was asked for, and which one the hosts that were reached can do.
+	Proxy *preflight.Decision `json:"kubeProxyDecision,omitempty"`
+	Hosts []hostStatus        `json:"hosts"`
 }
 
 type hostStatus struct {
@@ -83,6 +86,7 @@ func (f *fleet) status(ctx context.Context, unreached []error) status {
 	if err != nil {
 		s.API = err.Error()
 	}
+	s.Proxy = f.decision()
 	for _, h := range f.cluster.Spec.Hosts {
 		hs := hostStatus{Name: h.Name, Address: h.Address.String(), Roles: h.Roles}
 		if m := f.hosts[h.Name]; m != nil {
@@ -190,7 +194,11 @@ func (s status) table(w io.Writer) error {
 	if s.Version != "" {
 		fmt.Fprintf(w, ", %s, kube-proxy in %s mode", report.Escape(s.Version), report.Escape(dash(s.KubeProxy)))
 	}
-	fmt.Fprint(w, "\n\n")
+	fmt.Fprintln(w)
+	if s.Proxy != nil {
+		fmt.Fprintf(w, "kube-proxy: %s\n", report.Escape(s.Proxy.String()))
+	}
+	fmt.Fprintln(w)
 	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(out, "HOST\tADDRESS\tROLES\tNODE\tKUBELET\tUNITS\tOS\tKERNEL")
 	for _, h := range s.Hosts {

@@ -13,12 +13,14 @@ import (
 	"github.com/kubewright/kubewright/bundle"
 	"github.com/kubewright/kubewright/engine"
 	"github.com/kubewright/kubewright/inventory"
+	"github.com/kubewright/kubewright/preflight"
 	"github.com/kubewright/kubewright/report"
 	"github.com/spf13/cobra"
 )
 
 func upCommand() *cobra.Command {
 	var flags clusterFlags
+	var care caution
 	var events, kubeconfig string
 	var timing bool
 	var only []string
@@ -33,6 +35,9 @@ func upCommand() *cobra.Command {
 			if cmd.Flags().Changed("phase") && len(only) == 0 {
 				return usageError{errors.New("--phase names no phase; see kubewright phase list")}
 			}
+			if err := care.check(); err != nil {
+				return err
+			}
 			c, b, err := flags.load()
 			if err != nil {
 				return err
@@ -42,11 +47,12 @@ func upCommand() *cobra.Command {
 				return err
 			}
 			return up(cmd.Context(), upOptions{
-				cluster: c, bundle: b, out: cmd.OutOrStdout(), events: events, timing: timing, only: only, kubeconfig: kubeconfig,
+				cluster: c, bundle: b, out: cmd.OutOrStdout(), events: events, timing: timing, only: only, kubeconfig: kubeconfig, care: care,
 			})
 		},
 	}
 	flags.add(cmd)
+	care.add(cmd)
 	cmd.Flags().StringVar(&events, "events", "", "write every event as a line of JSON to this file")
 	cmd.Flags().BoolVar(&timing, "timing", false, "show where the time went")
 	cmd.Flags().StringSliceVar(&only, "phase", nil, "carry out these phases only (see phase list)")
@@ -62,6 +68,7 @@ type upOptions struct {
 	kubeconfig string
 	timing     bool
 	only       []string
+	care       caution
 }
 
 func up(ctx context.Context, o upOptions) error {
@@ -78,7 +85,10 @@ func up(ctx context.Context, o upOptions) error {
 		return err
 	}
 	defer f.close()
-	works, err := f.work()
+	if f.bare() {
+		o.care.scope = &preflight.Brief
+	}
+	works, err := f.work(ctx, o.care)
 	if err != nil {
 		return err
 	}

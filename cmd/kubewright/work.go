@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -33,24 +34,29 @@ func (f *clusterFlags) load() (*inventory.Cluster, *bundle.Bundle, error) {
 	return c, b, err
 }
 
-// work computes what there is to do once the hosts have told their facts.
-func (f *fleet) work() ([]engine.Work, error) {
+// work computes what there is to do once the hosts have told their facts, if nothing stands in the way.
+func (f *fleet) work(ctx context.Context, care caution) ([]engine.Work, error) {
 	if err := f.foreign(); err != nil {
 		return nil, err
 	}
-	in := phases.Inputs(f.cluster, f.facts(), f.bundle.Lock)
-	if findings := preflight.Run(f.cluster, f.facts(), f.skews()); len(findings) > 0 {
-		if err := findings.Fatal(); err != nil {
-			return nil, coded{exitPreflight, err}
-		}
-		for _, w := range findings {
-			fmt.Fprintf(os.Stderr, "warning: %s\n", report.Escape(w.String()))
-		}
+	found, err := f.preflight(ctx, care)
+	if err != nil {
+		return nil, err
 	}
-	if _, why := phases.ProxyMode(f.cluster, f.facts()); why != "" {
-		fmt.Fprintf(os.Stderr, "warning: %s\n", report.Escape(why))
+	if err := found.Err(); err != nil {
+		return nil, coded{exitPreflight, err}
 	}
-	works, err := engine.Expand(phases.Up(), in)
+	for _, w := range found.Findings {
+		word := "warning"
+		if w.Ignored {
+			word = "ignored"
+		}
+		fmt.Fprintf(os.Stderr, "%s: %s\n", word, report.Escape(w.String()))
+	}
+	if d := preflight.ProxyMode(f.cluster, f.facts()); d.Fell() {
+		fmt.Fprintf(os.Stderr, "warning: kube-proxy: %s\n", report.Escape(d.String()))
+	}
+	works, err := engine.Expand(phases.Up(), phases.Inputs(f.cluster, f.facts(), f.bundle.Lock))
 	if err != nil {
 		return nil, err
 	}
@@ -58,11 +64,13 @@ func (f *fleet) work() ([]engine.Work, error) {
 	return works, nil
 }
 
-// foreign refuses hosts that belong to another cluster.
+// foreign refuses hosts that belong to another cluster, as far as they were reached.
 func (f *fleet) foreign() error {
 	var errs []error
 	for _, h := range f.cluster.Spec.Hosts {
-		if other, yes := f.hosts[h.Name].foreign(f.cluster); yes {
+		if m := f.hosts[h.Name]; m == nil {
+			continue
+		} else if other, yes := m.foreign(f.cluster); yes {
 			errs = append(errs, coded{exitConflict, fmt.Errorf("%s belongs to cluster %s; reset it with that cluster's inventory first", h.Name, report.Escape(other))})
 		}
 	}
