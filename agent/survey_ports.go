@@ -143,18 +143,28 @@ func open(ctx context.Context, ask SurveyAsk, o Opening, leave func(from string)
 				return
 			}
 			go func() {
-				defer conn.Close()
+				defer vanish(conn)
 				_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
 				buffer := make([]byte, 256)
 				n, _ := conn.Read(buffer)
 				if word, from := said(buffer[:n], ask.Token); word == wordHello {
 					_, _ = conn.Write(saying(ask.Token, wordHeard, from))
 					leave(from)
+					_, _ = conn.Read(buffer) // the visitor goes first, once it has read that
 				}
 			}()
 		}
 	}()
 	return l, nil
+}
+
+// vanish closes a connection without the minute in which the kernel would keep its port for late packets: whoever is to listen there next, and does
+// not ask to share it, would be refused.
+func vanish(conn net.Conn) {
+	if c, ok := conn.(*net.TCPConn); ok {
+		_ = c.SetLinger(0)
+	}
+	conn.Close()
 }
 
 // answerPackets answers the survey's packets, and no others, each with one that is no longer.
@@ -209,8 +219,8 @@ func cross(ctx context.Context, ask SurveyAsk, c Crossing) Crossed {
 		if got.State == CrossOK || got.State == CrossOther || got.State == CrossFailed {
 			return got // waiting would change none of them
 		}
-		// A try that time cut short says less than the one before it.
-		if got.State != CrossTimeout || ctx.Err() == nil {
+		// Silence says less than a refusal, which hosts give only now and then (icmp_ratelimit).
+		if got.State != CrossTimeout {
 			last = got
 		}
 		select {
@@ -239,7 +249,7 @@ func crossStream(ctx context.Context, ask SurveyAsk, c Crossing) Crossed {
 	if err != nil {
 		return failedTry(err)
 	}
-	defer conn.Close()
+	defer vanish(conn)
 	_ = conn.SetDeadline(time.Now().Add(time.Second))
 	if _, err := conn.Write(saying(ask.Token, wordHello, ask.Address)); err != nil {
 		return Crossed{State: CrossOther}

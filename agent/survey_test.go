@@ -14,8 +14,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/kubewright/kubewright/ops"
 )
@@ -83,7 +86,18 @@ func TestHostsFindEachOther(t *testing.T) {
 			}
 		}
 	}
-	// Nothing is left open.
+	// Nothing is left open, nor kept from whoever does not ask to share a port.
+	for _, h := range hosts {
+		strict := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+			return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 0) })
+		}}
+		l, err := strict.Listen(t.Context(), "tcp", net.JoinHostPort(h, itoa(tcp)))
+		if err != nil {
+			t.Errorf("%s: %v", h, err)
+			continue
+		}
+		l.Close()
+	}
 	for _, h := range hosts {
 		l, err := net.Listen("tcp", net.JoinHostPort(h, "0"))
 		if err != nil {

@@ -74,7 +74,7 @@ var diskChecks = []check{
 			}
 			if d.IFree < need {
 				l.add(fmt.Sprintf("%s (%s) has %d inodes free of %d: there may be space, but no more files can be made", v.name(), dash(d.Type), d.IFree, d.Inodes),
-					fmt.Sprintf("%d for images, pods and %s", need, dash(signal)), "remove small files that nobody needs, or make the file system with more inodes")
+					strings.TrimSuffix(fmt.Sprintf("%d for images and pods (%s)", need, signal), " ()"), "remove small files that nobody needs, or make the file system with more inodes")
 			}
 		}
 		l.see("%s", strings.Join(seen, "; "))
