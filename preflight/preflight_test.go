@@ -367,6 +367,7 @@ func rows(t *testing.T) []row {
 		{"proxy-mode", "nftables on a kernel that was tried", on("node-0002", func(f *agent.Facts) { f.NAT = "no nat chains: no such file or directory" }), "node-0002: it has no working nftables (no nat chains", Error},
 		{"proxy-mode", "nftables on an old kernel", on("node-0002", func(f *agent.Facts) { f.Kernel = "5.10.0-28-amd64" }), "node-0002: it has no kernel 5.13 or later", Error},
 		{"proxy-mode", "nftables on an old kernel, with a fallback", both(mode("nftables", "iptables"), on("node-0002", func(f *agent.Facts) { f.Kernel = "5.10.0-28-amd64" })), "", ""},
+		{"proxy-mode", "ipvs on a node that lacks much", both(mode("ipvs", ""), on("node-0002", lacks("ip_vs", "ip_vs_rr", "ip_set"))), "node-0002: it has no ip_vs, ip_vs_rr, ip_set", Error},
 		{"proxy-mode", "a fallback that is not possible either", both(mode("ipvs", "nftables"), on("node-0002", lacks("ip_vs", "nft_chain_nat"))), "node-0002: it has no nft_chain_nat", Error},
 		{"proxy-mode", "iptables of neither kind", both(mode("iptables", ""), on("node-0002", lacks("iptable_nat", "nft_compat"))), "node-0002: it has no iptable_nat or nft_compat", Error},
 		{"proxy-mode", "nftables on a host that does not tell", on("node-0002", func(f *agent.Facts) { f.Modules, f.Listed, f.Options = nil, false, nil }), "", ""},

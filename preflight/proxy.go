@@ -193,25 +193,33 @@ var proxyChecks = []check{
 	{"proxy-mode", Error, nil, func(l *look) {
 		d := ProxyMode(l.Cluster, l.Facts)
 		l.see("%s", d)
-		for _, x := range d.impossible {
-			need, do := "what kube-proxy's mode "+d.Mode+" stands on", "install the package with the kernel's modules there"
-			if strings.HasPrefix(x.What, "kernel ") {
-				do = "boot a later kernel there"
-			}
-			if !d.Fell() {
-				switch d.Asked {
-				case inventory.ModeIPVS:
-					do += ", or write spec.kubeProxy.fallback: nftables (or iptables) into the inventory"
-				case inventory.ModeNFTables:
-					do += ", or write spec.kubeProxy.fallback: iptables into the inventory"
-				default:
-					do += ", or use another kernel"
+		need := "what kube-proxy's mode " + d.Asked + " stands on"
+		if d.Fell() {
+			need = "what kube-proxy's mode " + d.Asked + " or its fallback " + d.Mode + " stands on"
+		}
+		for _, h := range l.Cluster.Nodes() {
+			var lacks []string
+			for _, x := range d.impossible {
+				if x.Host == h.Name {
+					lacks = append(lacks, x.What)
 				}
-			} else {
-				need = "what kube-proxy's mode " + d.Asked + " or its fallback " + d.Mode + " stands on"
 			}
-			l.add("it has no "+x.What, need, do)
-			l.at(x.Host)
+			if len(lacks) == 0 {
+				continue
+			}
+			do := "install the package with this kernel's modules there"
+			if f := l.Facts[h.Name]; f.Options["MODULES"] == "n" || strings.HasPrefix(lacks[0], "kernel ") || !strings.Contains(lacks[0], "_") {
+				do = "use another kernel there"
+			}
+			switch {
+			case d.Fell():
+			case d.Asked == inventory.ModeIPVS:
+				do += ", or write spec.kubeProxy.fallback: nftables (or iptables) into the inventory"
+			case d.Asked == inventory.ModeNFTables:
+				do += ", or write spec.kubeProxy.fallback: iptables into the inventory"
+			}
+			l.add("it has no "+list(lacks), need, do)
+			l.at(h.Name)
 		}
 	}},
 }
