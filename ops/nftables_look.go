@@ -56,7 +56,7 @@ const (
 	nftHookNumber = 1
 	nftPriority   = 2
 	nftChainType  = 7
-	nftNewTable   = nftables | 0
+	nftNewTable   = nftables
 	nftNewChain   = nftables | 3
 	nftNewRule    = nftables | 6
 	nftListItem   = 1
