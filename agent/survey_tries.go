@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -200,13 +199,7 @@ func plainHTTP(err error) error {
 // tryOverlay makes an overlay of directories in memory, in a mount namespace that nobody else sees, writes a file through it, and says ok or what did
 // not work.
 func tryOverlay() string {
-	result := make(chan error, 1)
-	go func() {
-		// The thread has the namespace and ends with this goroutine, since it is never unlocked; what was mounted goes with it.
-		runtime.LockOSThread()
-		result <- mountOverlay()
-	}()
-	if err := <-result; err != nil {
+	if err := ops.Aside(mountOverlay); err != nil { // what is mounted goes with the thread that has the namespace
 		return clip(err.Error(), maxName)
 	}
 	return "ok"

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -67,17 +66,12 @@ const (
 // routing table. It does so in a network namespace that nobody else sees and that is gone when it returns. The error names the first thing that
 // the kernel cannot do. Where that is in modules that are not loaded, the kernel loads them: whoever does not want that asks only where they are.
 func TryNFTables() error {
-	result := make(chan error, 1)
-	go func() {
-		// The thread has the namespace and ends with this goroutine, since it is never unlocked.
-		runtime.LockOSThread()
+	return Aside(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			result <- errNoNamespace
-			return
+			return errNoNamespace
 		}
-		result <- tryNFTables()
-	}()
-	return <-result
+		return tryNFTables()
+	})
 }
 
 // errNoNamespace says that nothing was tried.
