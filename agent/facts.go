@@ -61,15 +61,15 @@ type Facts struct {
 	Zram    bool                     `json:"zram,omitempty"` // systemd has a generator of swap in memory
 	Disks   []Disk                   `json:"disks,omitempty"`
 
-	Interfaces   []Interface `json:"interfaces,omitempty"`
-	DefaultRoute string      `json:"defaultRoute,omitempty"` // the interface
-	Defaults     []string    `json:"defaults,omitempty"`     // the interfaces of all default routes
-	Routes       []Route     `json:"routes,omitempty"`       // IPv4
-	Chains       []ops.Chain `json:"chains,omitempty"`       // of nftables: those that a cluster makes, and those that drop what passes through
-	Listening    []Listener  `json:"listening,omitempty"`
-	Nameservers  []string    `json:"nameservers,omitempty"`
-	Search       []string    `json:"search,omitempty"`
-	Names        []string    `json:"names,omitempty"` // addresses that /etc/hosts gives the host's own name
+	Interfaces   []Interface       `json:"interfaces,omitempty"`
+	DefaultRoute string            `json:"defaultRoute,omitempty"` // the interface
+	Defaults     []string          `json:"defaults,omitempty"`     // the interfaces of all default routes
+	Routes       []Route           `json:"routes,omitempty"`       // IPv4
+	Chains       []ops.KernelChain `json:"chains,omitempty"`       // of nftables: those that a cluster makes, and those that drop what passes through
+	Listening    []Listener        `json:"listening,omitempty"`
+	Nameservers  []string          `json:"nameservers,omitempty"`
+	Search       []string          `json:"search,omitempty"`
+	Names        []string          `json:"names,omitempty"` // addresses that /etc/hosts gives the host's own name
 
 	Authorities map[string]string `json:"authorities,omitempty"` // certificates in PEM, by name
 	Cluster     string            `json:"cluster,omitempty"`     // what the state directory says this host belongs to
@@ -78,6 +78,7 @@ type Facts struct {
 	Remains     []string          `json:"remains,omitempty"`     // what Kubernetes or a relative left, our own aside
 	CNI         []string          `json:"cni,omitempty"`         // files in /etc/cni/net.d that are not ours, in the runtime's order
 	Unmanaged   bool              `json:"unmanaged,omitempty"`   // NetworkManager is told to leave pods' interfaces alone
+	Walls       []string          `json:"walls,omitempty"`       // the firewalls that are on, of those that up deals with
 	Opened      bool              `json:"opened,omitempty"`      // we have changed the host's firewall already
 
 	Clock   Clock    `json:"clock,omitzero"`
@@ -156,6 +157,7 @@ func Gather(ctx context.Context, m ops.Machine, stateDir string) Facts {
 	f.Upkeep = upkeep(m, running(m))
 	f.Access, f.Loose, f.Missing = sshd(m), loose(m), missingTools(m)
 	wg.Wait()
+	f.Walls = walls(f.Units, read("/etc/ufw/ufw.conf"))
 	return f
 }
 

@@ -85,7 +85,20 @@ func cgroups(m ops.Machine) (version int, controllers []string) {
 var ofConcern = []string{"kubelet.service", "containerd.service", "docker.service", "kubewright-registry.service"}
 
 // firewalls are the kinds of op that open a firewall.
-var firewalls = []string{"firewalld", "ufw", "nftables", "firewall"}
+var firewalls = []string{"firewalld", "ufw", "ufwswitch", "nftrules"}
+
+// walls are the firewalls that are on. The unit of ufw is active wherever it is installed.
+func walls(units map[string]ops.UnitState, ufw string) (on []string) {
+	if units["firewalld.service"].Active {
+		on = append(on, "firewalld")
+	}
+	for line := range strings.Lines(ufw) {
+		if strings.EqualFold(strings.TrimSpace(line), "enabled=yes") && units["ufw.service"].Active {
+			on = append(on, "ufw")
+		}
+	}
+	return on
+}
 
 // wantedModules are what networking and storage of a cluster may need of the kernel.
 var wantedModules = []string{
@@ -150,14 +163,14 @@ func modules(m ops.Machine, kernel string, options map[string]string) (found map
 }
 
 // nft asks the kernel about its nftables, where that changes nothing: asking for what is in a module that is not loaded would load it.
-func nft(m ops.Machine, f Facts) (nat string, chains []ops.Chain) {
+func nft(m ops.Machine, f Facts) (nat string, chains []ops.KernelChain) {
 	there := func(module string) bool {
 		return f.Modules[module] == "loaded" || f.Modules[module] == "builtin"
 	}
 	if !there("nf_tables") {
 		return "", nil
 	}
-	all, err := ops.ChainsOf(m)
+	all, err := ops.KernelChainsOf(m)
 	if err != nil {
 		return "", nil
 	}

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Chain is a chain of nftables, as its table has it.
-type Chain struct {
+// KernelChain is a chain of nftables, as its table has it.
+type KernelChain struct {
 	Table string `json:"table"` // "ip filter"
 	Name  string `json:"name"`
 	Hook  int    `json:"hook,omitempty"` // where the kernel calls it, from 1 (prerouting) to 5 (postrouting); 0: only jumped to
@@ -21,26 +21,26 @@ type Chain struct {
 const Forwarding = 3
 
 // ChainsOf are the chains of a machine's nftables. Asking a kernel whose nftables is a module that is not loaded would load it.
-func ChainsOf(m Machine) ([]Chain, error) {
-	if h, ok := find[interface{ Chains() ([]Chain, error) }](m); ok {
-		return h.Chains()
+func KernelChainsOf(m Machine) ([]KernelChain, error) {
+	if h, ok := find[interface{ KernelChains() ([]KernelChain, error) }](m); ok {
+		return h.KernelChains()
 	}
 	return nil, errors.New("the nftables of this machine cannot be asked")
 }
 
-func (h *host) Chains() ([]Chain, error) {
+func (h *host) KernelChains() ([]KernelChain, error) {
 	answers, err := nftDump(nftGetChain, 0)
 	if err != nil {
 		return nil, err
 	}
-	var out []Chain
+	var out []KernelChain
 	for _, a := range answers {
 		if len(a) < 4 {
 			continue
 		}
-		c := Chain{Table: nftFamilies[a[0]] + " " + nftString(a[4:], nftTableName), Name: nftString(a[4:], nftChainName)}
+		c := KernelChain{Table: nftFamilies[a[0]] + " " + nftString(a[4:], nftTableName), Name: nftString(a[4:], nftChainName)}
 		if hook, ok := attribute(a[4:], nftChainHook); ok {
-			if number, ok := attribute(hook, nftHookNumber); ok && len(number) == 4 {
+			if number, ok := attribute(hook, tryHookNumber); ok && len(number) == 4 {
 				c.Hook = int(binary.BigEndian.Uint32(number)) + 1
 			}
 			policy, _ := attribute(a[4:], nftChainPolicy)
@@ -52,9 +52,9 @@ func (h *host) Chains() ([]Chain, error) {
 }
 
 const (
-	nftHookNumber = 1
-	nftPriority   = 2
-	nftChainType  = 7
+	tryHookNumber = 1
+	tryPriority   = 2
+	tryChainType  = 7
 	nftNewTable   = nftables
 	nftNewChain   = nftables | 3
 	nftNewRule    = nftables | 6
@@ -99,9 +99,9 @@ func tryNFTables() error {
 	if err := try(nftNewTable, 0, named(nftTableName, table)); err != nil {
 		return fmt.Errorf("no tables: %w", err)
 	}
-	hook := join(newAttribute(nftHookNumber, be(4)), newAttribute(nftPriority, be(100)))
+	hook := join(newAttribute(tryHookNumber, be(4)), newAttribute(tryPriority, be(100)))
 	if err := try(nftNewChain, 0, join(named(nftTableName, table), named(nftChainName, chain),
-		newAttribute(nftChainHook|nested, hook), named(nftChainType, "nat"))); err != nil {
+		newAttribute(nftChainHook|nested, hook), named(tryChainType, "nat"))); err != nil {
 		return fmt.Errorf("no nat chains: %w", err)
 	}
 	for _, e := range []struct {
@@ -125,7 +125,7 @@ func tryNFTables() error {
 }
 
 // Clustered says whether a chain is of the kind that a cluster's components make.
-func (c Chain) Clustered() bool {
+func (c KernelChain) Clustered() bool {
 	for _, prefix := range []string{"KUBE-", "CNI-", "FLANNEL-", "FLANNEL", "cali-"} {
 		if strings.HasPrefix(c.Name, prefix) {
 			return true

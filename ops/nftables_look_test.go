@@ -44,7 +44,7 @@ func names(t *testing.T) (all []string) {
 }
 
 func TestClusteredChains(t *testing.T) {
-	for name, want := range map[Chain]bool{
+	for name, want := range map[KernelChain]bool{
 		{Table: "ip nat", Name: "KUBE-SERVICES"}: true, {Table: "ip kube-proxy", Name: "services"}: true, {Table: "ip flannel-ipv4", Name: "postrtg"}: true,
 		{Table: "ip nat", Name: "CNI-DN-1"}: true, {Table: "ip filter", Name: "FORWARD", Hook: Forwarding, Drop: true}: false, {Table: "inet firewalld", Name: "filter_INPUT"}: false,
 	} {

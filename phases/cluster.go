@@ -1,13 +1,11 @@
 package phases
 
 import (
-	"fmt"
 	"net"
 
 	"github.com/kubewright/kubewright/addons"
 	"github.com/kubewright/kubewright/engine"
 	"github.com/kubewright/kubewright/inventory"
-	"github.com/kubewright/kubewright/preflight"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,10 +44,9 @@ func clusterSteps(in Input) ([]engine.Step, error) {
 		configMap("kubeadm-config", "ClusterConfiguration", string(config)),
 		configMap("kubelet-config", "kubelet", string(kubelet)))
 	l.add("where a new node finds the cluster", addons.ClusterInfo{Server: "https://" + in.Cluster.Endpoint()})
-	decision := preflight.ProxyMode(in.Cluster, in.Facts)
-	mode, why := decision.Mode, "Services reach their pods ("+decision.Mode+")"
-	if decision.Fell() {
-		why = fmt.Sprintf("kube-proxy runs in %s mode, not %s: %s", mode, decision.Asked, decision.Why)
+	mode, why := ProxyMode(in.Cluster, in.Facts)
+	if why == "" {
+		why = "Services reach their pods (" + mode + ")"
 	}
 	l.objects(why, addons.KubeProxy(addons.KubeProxySettings{
 		Image: l.image("kube-proxy"), Config: string(proxy), Server: "https://" + in.Cluster.Endpoint(),

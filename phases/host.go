@@ -8,7 +8,6 @@ import (
 	"github.com/kubewright/kubewright/engine"
 	"github.com/kubewright/kubewright/inventory"
 	"github.com/kubewright/kubewright/ops"
-	"github.com/kubewright/kubewright/preflight"
 )
 
 var hostBasics = engine.Phase[Input]{
@@ -122,7 +121,7 @@ func hostsLines(c *inventory.Cluster) []string {
 // modules are the kernel modules that a node needs and that its kernel has as modules; what is built in needs nothing.
 func modules(in Input) []string {
 	want := []string{"overlay", "br_netfilter", "nf_conntrack", "vxlan"}
-	if preflight.ProxyMode(in.Cluster, in.Facts).Mode == inventory.ModeIPVS {
+	if mode, _ := ProxyMode(in.Cluster, in.Facts); mode == "ipvs" {
 		want = append(want, "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh")
 	}
 	var out []string

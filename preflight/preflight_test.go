@@ -172,9 +172,9 @@ func rows(t *testing.T) []row {
 			link(agent.Interface{Name: "cni0", Addresses: []string{"10.244.1.1/24"}})(f)
 			f.Changes = 3
 		}), "", ""},
-		{"rules", "of another cluster", on("node-0001", func(f *agent.Facts) { f.Chains = []ops.Chain{{Table: "ip nat", Name: "KUBE-SERVICES"}} }), "node-0001: there are rules of another cluster: ip nat KUBE-SERVICES", Warning},
+		{"rules", "of another cluster", on("node-0001", func(f *agent.Facts) { f.Chains = []ops.KernelChain{{Table: "ip nat", Name: "KUBE-SERVICES"}} }), "node-0001: there are rules of another cluster: ip nat KUBE-SERVICES", Warning},
 		{"forwarding", "dropped by Docker's rules", on("node-0001", func(f *agent.Facts) {
-			f.Chains = []ops.Chain{{Table: "ip filter", Name: "FORWARD", Hook: ops.Forwarding, Drop: true}}
+			f.Chains = []ops.KernelChain{{Table: "ip filter", Name: "FORWARD", Hook: ops.Forwarding, Drop: true}}
 		}), "node-0001: what passes through the host is dropped at the end of ip filter FORWARD", Warning},
 		{"runtime", "of somebody else", on("node-0001", running("docker.service")), "node-0001: docker.service runs already", Error},
 		{"runtime", "of our own, which the journal knows", on("node-0001", func(f *agent.Facts) { running("containerd.service")(f); f.Changes = 3 }), "", ""},
@@ -322,16 +322,16 @@ func rows(t *testing.T) []row {
 		{"reach", "refused by a firewall", func(w *world) { w.crossed("node-0001", "node-0002", 8472, "udp", state(agent.CrossRefused)) },
 			"node-0001, node-0002: blocked: node-0001 -> node-0002 8472/udp: connection refused by a firewall", Error},
 		{"reach", "refused by a firewall that up will tell", func(w *world) {
-			w.facts("master", running("firewalld.service"))
+			w.facts("master", func(f *agent.Facts) { f.Walls = []string{"firewalld"} })
 			w.crossed("node-0001", "master", 6443, "tcp", state(agent.CrossUnreachable))
 		}, "", ""},
 		{"reach", "refused by a firewall that nobody will tell", func(w *world) {
 			w.Cluster.Spec.Firewall = inventory.FirewallIgnore
-			w.facts("master", running("firewalld.service"))
+			w.facts("master", func(f *agent.Facts) { f.Walls = []string{"firewalld"} })
 			w.crossed("node-0001", "master", 6443, "tcp", func(c *agent.Crossed) { c.State, c.Detail = agent.CrossUnreachable, "no route to host" })
 		}, "node-0001, master: blocked: node-0001 -> master 6443/tcp: no route to host, says a firewall or a router", Error},
 		{"reach", "refused by a firewall that up has told", func(w *world) {
-			w.facts("master", func(f *agent.Facts) { running("firewalld.service")(f); f.Opened = true })
+			w.facts("master", func(f *agent.Facts) { f.Walls, f.Opened = []string{"firewalld"}, true })
 			w.crossed("node-0001", "master", 6443, "tcp", state(agent.CrossTimeout))
 		}, "node-0001, master: blocked: node-0001 -> master 6443/tcp", Error},
 		{"reach", "somebody else answers", func(w *world) { w.crossed("node-0001", "master", 10250, "tcp", state(agent.CrossOther)) },

@@ -51,19 +51,8 @@ func cells(in Input) (out []cell) {
 // opensLater says whether up itself will let a packet in: a firewall that it manages, or stops, is not told about the cluster's ports before.
 func opensLater(in Input, h inventory.Host) bool {
 	f := in.Facts[h.Name]
-	if in.Cluster.Spec.Firewall == inventory.FirewallIgnore || f.Opened {
-		return false
-	}
-	for _, name := range firewallUnits {
-		if f.Units[name].Active {
-			return true
-		}
-	}
-	return false
+	return in.Cluster.Spec.Firewall != inventory.FirewallIgnore && !f.Opened && len(f.Walls) > 0
 }
-
-// firewallUnits are the firewalls that up deals with.
-var firewallUnits = []string{"firewalld.service", "ufw.service", "nftables.service"}
 
 // reachChecks are about what hosts can send to each other.
 var reachChecks = []check{
