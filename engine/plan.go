@@ -112,14 +112,18 @@ func Observe(ctx context.Context, works []Work, targets []Target) (*Plan, error)
 			for _, i := range mine[name] {
 				plan.Works[i].Err = err
 			}
-			errs[n] = plan.blame(name, err)
+			errs[n] = err
 		})
 	}
 	wg.Wait()
+	for n, err := range errs { // only now: it goes through all the works, which the others were writing
+		if err != nil {
+			errs[n] = plan.blame(names[n], err)
+		}
+	}
 	return plan, errors.Join(errs...)
 }
 
-// observe fills in the changes of one target's works.
 // blame says which step of which phase could not be looked at, where the error knows.
 func (p *Plan) blame(target string, err error) *StepError {
 	e := &StepError{Target: target, Cause: err, Remedy: remedy(nil, err)}
@@ -138,6 +142,7 @@ func (p *Plan) blame(target string, err error) *StepError {
 	return e
 }
 
+// observe fills in the changes of one target's works.
 func observe(ctx context.Context, plan *Plan, mine []int, t Target) error {
 	if t == nil {
 		return errors.New("not connected")
