@@ -61,6 +61,8 @@ type Facts struct {
 	Zram    bool                     `json:"zram,omitempty"` // systemd has a generator of swap in memory
 	Disks   []Disk                   `json:"disks,omitempty"`
 
+	Firewall Firewall `json:"firewall,omitzero"`
+
 	Interfaces   []Interface       `json:"interfaces,omitempty"`
 	DefaultRoute string            `json:"defaultRoute,omitempty"` // the interface
 	Defaults     []string          `json:"defaults,omitempty"`     // the interfaces of all default routes
@@ -78,7 +80,6 @@ type Facts struct {
 	Remains     []string          `json:"remains,omitempty"`     // what Kubernetes or a relative left, our own aside
 	CNI         []string          `json:"cni,omitempty"`         // files in /etc/cni/net.d that are not ours, in the runtime's order
 	Unmanaged   bool              `json:"unmanaged,omitempty"`   // NetworkManager is told to leave pods' interfaces alone
-	Walls       []string          `json:"walls,omitempty"`       // the firewalls that are on, of those that up deals with
 	Opened      bool              `json:"opened,omitempty"`      // we have changed the host's firewall already
 
 	Clock   Clock    `json:"clock,omitzero"`
@@ -157,7 +158,7 @@ func Gather(ctx context.Context, m ops.Machine, stateDir string) Facts {
 	f.Upkeep = upkeep(m, running(m))
 	f.Access, f.Loose, f.Missing = sshd(m), loose(m), missingTools(m)
 	wg.Wait()
-	f.Walls = walls(f.Units, read("/etc/ufw/ufw.conf"))
+	f.Firewall = firewall(ctx, m, f.Units, read)
 	return f
 }
 

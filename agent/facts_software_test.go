@@ -104,24 +104,6 @@ func TestWhoHoldsALock(t *testing.T) {
 	}
 }
 
-func TestFirewallsThatAreOn(t *testing.T) {
-	on := ops.UnitState{Exists: true, Active: true}
-	for _, row := range []struct {
-		units map[string]ops.UnitState
-		ufw   string
-		want  []string
-	}{
-		{nil, "ENABLED=yes\n", nil},
-		{map[string]ops.UnitState{"ufw.service": on}, "# ENABLED=yes\nENABLED=no\nLOGLEVEL=low\n", nil},
-		{map[string]ops.UnitState{"ufw.service": on}, "ENABLED=yes\n", []string{"ufw"}},
-		{map[string]ops.UnitState{"firewalld.service": on, "ufw.service": on}, "", []string{"firewalld"}},
-	} {
-		if got := walls(row.units, row.ufw); !reflect.DeepEqual(got, row.want) {
-			t.Errorf("%v, %q: %q, want %q", row.units, row.ufw, got, row.want)
-		}
-	}
-}
-
 func TestUntypedAndImmutableDirectories(t *testing.T) {
 	if immutable, untyped := directory(t.TempDir()); immutable || untyped {
 		t.Errorf("a new directory is immutable %v, untyped %v", immutable, untyped)

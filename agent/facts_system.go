@@ -29,7 +29,7 @@ type Disk struct {
 
 // ofInterest are the units that preparation and preflight care about.
 var ofInterest = []string{
-	"firewalld.service", "ufw.service", "docker.service", "containerd.service", "kubelet.service", "NetworkManager.service",
+	"firewalld.service", "ufw.service", "nftables.service", "docker.service", "containerd.service", "kubelet.service", "NetworkManager.service",
 	"chronyd.service", "chrony.service", "systemd-timesyncd.service", "ntpd.service", "ntpsec.service", "systemd-resolved.service",
 	"nm-cloud-setup.service", "k3s.service", "k3s-agent.service", "rke2-server.service", "rke2-agent.service",
 	"zramswap.service", "zram-config.service", "k0scontroller.service", "k0sworker.service", "snap.microk8s.daemon-kubelite.service",
@@ -86,19 +86,6 @@ var ofConcern = []string{"kubelet.service", "containerd.service", "docker.servic
 
 // firewalls are the kinds of op that open a firewall.
 var firewalls = []string{"firewalld", "ufw", "ufwswitch", "nftrules"}
-
-// walls are the firewalls that are on. The unit of ufw is active wherever it is installed.
-func walls(units map[string]ops.UnitState, ufw string) (on []string) {
-	if units["firewalld.service"].Active {
-		on = append(on, "firewalld")
-	}
-	for line := range strings.Lines(ufw) {
-		if strings.EqualFold(strings.TrimSpace(line), "enabled=yes") && units["ufw.service"].Active {
-			on = append(on, "ufw")
-		}
-	}
-	return on
-}
 
 // wantedModules are what networking and storage of a cluster may need of the kernel.
 var wantedModules = []string{

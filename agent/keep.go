@@ -61,7 +61,8 @@ func keep(m ops.Machine, dir string, j *journal, op ops.Op) ([]kept, error) {
 			return nil, err
 		}
 		k.Path = path
-		if k.Name, err = putAside(live, filepath.Join(dir, keptName), path, k); err != nil {
+		// Another program may write into a file as it lies: then a second name for it would hold no original.
+		if k.Name, err = putAside(live, filepath.Join(dir, keptName), path, k, writtenByOthers(op.Key())); err != nil {
 			return nil, fmt.Errorf("keep %s: %w", path, err)
 		}
 		all = append(all, k)
@@ -74,7 +75,7 @@ func keep(m ops.Machine, dir string, j *journal, op ops.Op) ([]kept, error) {
 
 // putAside links or copies the live file below store under a name nobody has yet. A name without a record, left by a crash between the two, is
 // never taken for an original and goes with the rest.
-func putAside(live, store, path string, k kept) (string, error) {
+func putAside(live, store, path string, k kept, asCopy bool) (string, error) {
 	if err := os.Mkdir(store, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
@@ -84,7 +85,7 @@ func putAside(live, store, path string, k kept) (string, error) {
 	}
 	for seq := 1; ; seq++ {
 		name := fmt.Sprintf("%04d-%s", seq, escaped)
-		err := duplicate(live, filepath.Join(store, name), k)
+		err := duplicate(live, filepath.Join(store, name), k, asCopy)
 		if !errors.Is(err, fs.ErrExist) {
 			return name, err
 		}
@@ -109,7 +110,7 @@ func putBack(m ops.Machine, dir string, k kept) error {
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := duplicate(store, temp, k); err != nil {
+	if err := duplicate(store, temp, k, false); err != nil {
 		return err
 	}
 	err = describeOnto(temp, k)
@@ -128,11 +129,12 @@ func tempOf(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".kubewright")
 }
 
-// duplicate gives a file a second name, or, where that cannot be (another file system, an immutable file), makes an equal one.
-func duplicate(from, to string, k kept) error {
-	err := os.Link(from, to)
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		return err
+// duplicate gives a file a second name, or, where that cannot be (another file system, an immutable file) or must not be, makes an equal one.
+func duplicate(from, to string, k kept, asCopy bool) error {
+	if !asCopy {
+		if err := os.Link(from, to); err == nil || errors.Is(err, fs.ErrExist) {
+			return err
+		}
 	}
 	if err := copyFile(from, to); err != nil {
 		return err

@@ -200,7 +200,7 @@ func (w *worker) restore(m ops.Machine, c *change, right bool) error {
 		if _, err := os.Lstat(filepath.Join(w.dir, keptName, k.Name)); right && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if shared(c.Key) && !sameContent(m.Path(k.Path), filepath.Join(w.dir, keptName, k.Name)) {
+		if store := filepath.Join(w.dir, keptName, k.Name); shared(c.Key) && !sameContent(m.Path(k.Path), store) && !alike(c, k.Path, m.Path(k.Path), store) {
 			continue
 		}
 		if err := putBack(m, w.dir, k); err != nil {
@@ -210,9 +210,28 @@ func (w *worker) restore(m ops.Machine, c *change, right bool) error {
 	return nil
 }
 
-// shared tells whether a key speaks about a part of a file only.
+// shared tells whether a key speaks about a part of a file only. A firewall writes its files itself, ours and the user's together.
 func shared(key ops.Key) bool {
-	return slices.Contains([]string{"block", "merge", "fstab"}, key.Kind())
+	return slices.Contains([]string{"block", "merge", "fstab"}, key.Kind()) || writtenByOthers(key)
+}
+
+// writtenByOthers tells whether the files of a key are changed by a program that we only ask to.
+func writtenByOthers(key ops.Key) bool {
+	return slices.Contains([]string{"firewalld", "ufw", "ufwswitch"}, key.Kind())
+}
+
+// alike tells whether what lies at a path says the same as what was kept of it, in other words: then its owner's own words may come back.
+func alike(c *change, path, live, store string) bool {
+	wish, err := ops.Decode(c.Wish)
+	judge, ok := wish.(interface {
+		Alike(path string, a, b []byte) bool
+	})
+	if err != nil || !ok {
+		return false
+	}
+	a, errA := os.ReadFile(live)
+	b, errB := os.ReadFile(store)
+	return errA == nil && errB == nil && judge.Alike(path, a, b)
 }
 
 // absent tells whether an op says that its thing should not be there.

@@ -45,8 +45,8 @@ type Spec struct {
 	Kubelet    Kubelet    `json:"kubelet,omitzero"`
 	Preflight  Preflight  `json:"preflight,omitzero"`
 
-	// Firewall is managed (default): where firewalld runs, the ports of the host's roles are opened in it, and nodes trust
-	// the cluster's ranges; off: firewalld and ufw are stopped and disabled; or ignore: nothing is done.
+	// Firewall is managed (default): where firewalld, ufw or nftables runs, what the host's roles need is opened in it, and nodes
+	// trust the cluster's ranges; off: all are stopped and disabled; or ignore: nothing is done.
 	Firewall string `json:"firewall,omitempty"`
 
 	// Packages are installed on every host, from the repositories that the host has.

@@ -16,8 +16,8 @@ const (
 	TimeServiceKeep   = "keep"   // it stays as it is
 	TimeServiceEnable = "enable" // the one that is installed runs, now and after a reboot, until reset
 
-	FirewallManaged = "managed" // where firewalld runs, what the cluster needs is opened in it, until reset
-	FirewallOff     = "off"     // firewalld and ufw are stopped and disabled, until reset
+	FirewallManaged = "managed" // what the cluster needs is opened in the firewall that runs, until reset
+	FirewallOff     = "off"     // firewalls are stopped and disabled, until reset
 	FirewallIgnore  = "ignore"  // nothing is done: somebody else looks after it
 )
 

@@ -93,11 +93,11 @@ func TestTablesOfIptablesThatNobodyElseUses(t *testing.T) {
 	}{
 		"nothing":                     {ruleset{}, true},
 		"the chains it has to begin":  {ruleset{chains: []nftChain{base("INPUT"), base("OUTPUT")}}, true},
-		"our chains, and rules to it": {ruleset{chains: []nftChain{base("OUTPUT"), {name: "KUBE-A"}}, rules: []nftRule{{"OUTPUT", "KUBE-A"}, {"KUBE-A", ""}}}, true},
+		"our chains, and rules to it": {ruleset{chains: []nftChain{base("OUTPUT"), {name: "KUBE-A"}}, rules: []nftRule{{chain: "OUTPUT", to: "KUBE-A"}, {chain: "KUBE-A"}}}, true},
 		"a policy to drop":            {ruleset{chains: []nftChain{{name: "INPUT", base: true, drop: true}}}, false},
-		"somebody's rule":             {ruleset{chains: []nftChain{base("INPUT")}, rules: []nftRule{{"INPUT", ""}}}, false},
+		"somebody's rule":             {ruleset{chains: []nftChain{base("INPUT")}, rules: []nftRule{{chain: "INPUT"}}}, false},
 		"somebody's chain":            {ruleset{chains: []nftChain{{name: "DOCKER"}}}, false},
-		"somebody's rule to a chain":  {ruleset{chains: []nftChain{base("INPUT"), {name: "KUBE-A"}}, rules: []nftRule{{"INPUT", "DOCKER"}}}, false},
+		"somebody's rule to a chain":  {ruleset{chains: []nftChain{base("INPUT"), {name: "KUBE-A"}}, rules: []nftRule{{chain: "INPUT", to: "DOCKER"}}}, false},
 		"a set":                       {ruleset{more: true}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -157,14 +157,26 @@ func specimens() []specimen {
 		{name: "swap", wish: Swap{}, with: file("/proc/swaps", "Filename Type Size Used Priority\n/dev/sda2\tpartition\t1024\t0\t7\n", 0o644)},
 		{name: "a unit", wish: Unit{Name: "kubelet.service", Enabled: true, Active: true, Inputs: "abc", KillAll: true}, with: file("/etc/systemd/system/kubelet.service", service, 0o644)},
 		{name: "a unit that shall stop", wish: Unit{Name: "ufw.service"}, with: func(_ *testing.T, w *world) { w.Give("ufw.service", UnitState{Enabled: true, Active: true}) }},
-		{name: "an open port", wish: Firewalld{Zone: "public", Ports: []string{"6443/tcp", "22/tcp"}, Sources: []string{"10.244.0.0/16"}},
-			with: func(_ *testing.T, w *world) {
+		{name: "an open port", wish: Firewalld{Zone: "public", Ports: []string{"6443/tcp", "22/tcp"}, Rules: []string{RichRule("10.0.0.1", "10250", "tcp")}},
+			with: func(t *testing.T, w *world) {
 				for _, permanent := range []bool{true, false} {
 					_ = w.Change(context.Background(), FirewallEntry{Zone: "public", Port: "22/tcp", Permanent: permanent}, true)
 				}
 			}},
-		{name: "trusted sources alone", wish: Firewalld{Zone: "trusted", Sources: []string{"10.0.0.1", "10.244.0.0/16"}}},
+		{name: "trusted sources alone", wish: Firewalld{Zone: "trusted", Sources: []string{"10.0.0.1", "10.244.0.0/16"}},
+			with: func(t *testing.T, w *world) {
+				w.Filter(Chain{Table: firewalldTable})
+				w.write(t, "/usr/lib/firewalld/zones/trusted.xml", "<zone></zone>", 0o644)
+				w.write(t, "/etc/firewalld/zones/theirs.xml", "<zone/>", 0o644)
+			}},
 		{name: "an open port of the default zone", wish: Firewalld{Ports: []string{"6443/tcp"}}},
+		{name: "rules at the end of a chain", wish: NFTRules{Table: "inet filter", Chain: "input", Rules: []string{"tcp dport 6443 accept", "tcp dport 10250 accept"}},
+			with: func(_ *testing.T, w *world) { w.Filter(Chain{Table: "inet filter", Name: "input"}) }},
+		{name: "rules at the head of a chain", wish: NFTRules{Table: "inet filter", Chain: "input", First: true, Rules: []string{"tcp dport 6443 accept", "tcp dport 10250 accept"}},
+			with: func(_ *testing.T, w *world) { w.Filter(Chain{Table: "inet filter", Name: "input"}) }},
+		{name: "rules of ufw", wish: UFW{Rules: []string{"allow proto tcp from 0.0.0.0/0 to 0.0.0.0/0 port 6443", "route allow from 0.0.0.0/0 to 10.244.0.0/16", "allow proto tcp from 0.0.0.0/0 to 0.0.0.0/0 port 22"}},
+			with: file(ufwRules, "*filter\n### RULES ###\n\n"+ufwMark+"allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in comment=6161\n-A rule\n\n### END RULES ###\nCOMMIT\n", 0o640)},
+		{name: "an ufw that shall be off", wish: UFWSwitch{}, with: file(ufwConf, "ENABLED=yes\n", 0o644)},
 		{name: "an authority", wish: Authority{Name: "kubernetes", Cert: caPath, KeyFile: keyPath, CommonName: "kubernetes"}},
 		{name: "a pair of keys", wish: KeyPair{Private: "/etc/kubernetes/pki/sa.key", Public: "/etc/kubernetes/pki/sa.pub"}},
 		{name: "another host's authority", wish: Trust{Name: "kubernetes", Path: caPath, PEM: testAuthority[0]}},

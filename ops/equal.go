@@ -29,3 +29,12 @@ func Joined(first, later Op) Op {
 	}
 	return first
 }
+
+// put adds a name to one of two lists.
+func put(there, not *[]string, name string, is bool) {
+	if is {
+		*there = append(*there, name)
+	} else {
+		*not = append(*not, name)
+	}
+}

@@ -55,13 +55,32 @@ type (
 	Firewall interface {
 		Has(ctx context.Context, e FirewallEntry) (bool, error)
 		Change(ctx context.Context, e FirewallEntry, present bool) error
+		// Rules are all rich rules of a zone, in firewalld's own words.
+		Rules(ctx context.Context, zone string, permanent bool) ([]string, error)
+		// Zones are those in use.
+		Zones(ctx context.Context) (map[string]FirewallZone, error)
+		// Defaults makes a zone from its next start on what firewalld ships.
+		Defaults(ctx context.Context, zone string) error
+		// Lossless says whether everything is now as it would be after a reload; interfaces need not count.
+		Lossless(ctx context.Context, despiteInterfaces bool) (bool, error)
+		Reload(ctx context.Context) error
 	}
 )
 
-// FirewallEntry is an opened port or a trusted source in a zone, now or from the next start on.
+// FirewallEntry is an opened port, a trusted source or a rich rule in a zone, now or from the next start on.
 type FirewallEntry struct {
-	Zone, Port, Source string // either Port ("6443/tcp") or Source
-	Permanent          bool
+	Zone      string `json:"zone,omitempty"`
+	Port      string `json:"port,omitempty"` // "6443/tcp"; one of Port, Source and Rule
+	Source    string `json:"source,omitempty"`
+	Rule      string `json:"rule,omitempty"`
+	Permanent bool   `json:"permanent,omitempty"`
+}
+
+// FirewallZone is what comes into a zone of firewalld.
+type FirewallZone struct {
+	Interfaces []string `json:"interfaces,omitempty"`
+	Sources    []string `json:"sources,omitempty"`
+	Default    bool     `json:"default,omitempty"` // everything that no zone has
 }
 
 // StateDir is where kubewright keeps its journal and its marks on a machine.

@@ -19,11 +19,19 @@ type ruleset struct {
 
 type nftChain struct {
 	name string
-	base bool // the kernel calls it itself, as the ones that iptables has from the start
-	drop bool // what comes to its end is dropped
+	base bool   // the kernel calls it itself, as the ones that iptables has from the start
+	drop bool   // what comes to its end is dropped
+	kind string // filter, nat or route
+	hook uint32
 }
 
-type nftRule struct{ chain, to string } // to: the chain that it jumps to, if any
+type nftRule struct {
+	chain, to string // to: the chain that it jumps to, if any
+	handle    uint64
+	comment   string
+	verdict   int
+	always    bool // it matches whatever comes
+}
 
 // idleTables are the tables of nftables that the new iptables keeps, that were not there before and are proven to hold nothing of anybody else: no
 // chain but the kernel's own, which accept, and those with one of our prefixes, and no rule but in ours or to ours. Iptables may be run from
@@ -39,8 +47,7 @@ func idleTables(m Machine, before, prefixes []string) ([]string, error) {
 	}
 	var idle []string
 	for _, t := range minus(now, before) {
-		family, name, _ := strings.Cut(t, " ")
-		if family != "ip" && family != "ip6" || !slices.Contains([]string{"filter", "nat", "mangle", "raw", "security"}, name) {
+		if !isIPTables(t) {
 			continue
 		}
 		held, err := kernel.ruleset(t)
@@ -88,14 +95,19 @@ const (
 	nftChainName    = 3
 	nftChainHook    = 4
 	nftChainPolicy  = 5
+	nftChainType    = 7
+	nftHookNumber   = 1
 	nftRuleChain    = 2
+	nftRuleHandle   = 3
 	nftRuleExprs    = 4
+	nftRuleUserdata = 7
 	nftSetFlags     = 3
 	nftSetAnonymous = 1
 	nftExprName     = 1
 	nftExprData     = 2
 	nftImmediate    = 2 // the data of an expression of this name
 	nftVerdict      = 2
+	nftVerdictCode  = 1
 	nftVerdictChain = 2
 )
 
@@ -115,15 +127,25 @@ func readRuleset(table string) (r ruleset, err error) {
 	}
 	for _, c := range chains {
 		policy, _ := attribute(c, nftChainPolicy)
-		_, hooked := attribute(c, nftChainHook)
-		r.chains = append(r.chains, nftChain{name: nftString(c, nftChainName), base: hooked, drop: len(policy) == 4 && binary.BigEndian.Uint32(policy) == 0})
+		at, hooked := attribute(c, nftChainHook)
+		chain := nftChain{name: nftString(c, nftChainName), base: hooked, drop: len(policy) == 4 && binary.BigEndian.Uint32(policy) == 0, kind: nftString(c, nftChainType)}
+		if number, ok := attribute(at, nftHookNumber); ok && len(number) == 4 {
+			chain.hook = binary.BigEndian.Uint32(number)
+		}
+		r.chains = append(r.chains, chain)
 	}
 	rules, err := nftIn(table, nftGetRule)
 	if err != nil {
 		return r, err
 	}
 	for _, rule := range rules {
-		r.rules = append(r.rules, nftRule{chain: nftString(rule, nftRuleChain), to: jump(rule)})
+		one := nftRule{chain: nftString(rule, nftRuleChain), to: jump(rule), comment: comment(rule)}
+		if handle, ok := attribute(rule, nftRuleHandle); ok && len(handle) == 8 {
+			one.handle = binary.BigEndian.Uint64(handle)
+		}
+		expressions, _ := attribute(rule, nftRuleExprs)
+		one.verdict, one.always = judge(expressions)
+		r.rules = append(r.rules, one)
 	}
 	for _, kind := range []uint16{nftGetSet, nftGetObject, nftGetFlowTable} {
 		others, err := nftIn(table, kind)
@@ -170,7 +192,7 @@ func nftIn(table string, kind uint16) ([][]byte, error) {
 		if word != family {
 			continue
 		}
-		answers, err := nftDump(kind, number)
+		answers, err := nftDump(kind, number, newAttribute(nftTableName, append([]byte(name), 0))...)
 		if err != nil {
 			return nil, err
 		}
@@ -185,8 +207,9 @@ func nftIn(table string, kind uint16) ([][]byte, error) {
 	return nil, errors.New(table + " is not a table of nftables")
 }
 
-func nftDump(kind uint16, family byte) ([][]byte, error) {
-	return netlink(unix.NETLINK_NETFILTER, message{kind: kind, flags: unix.NLM_F_DUMP, body: []byte{family, 0, 0, 0}})
+// nftDump asks for everything of a kind. Where attributes name a table the kernel leaves out what lies in others, as far as it can.
+func nftDump(kind uint16, family byte, attributes ...byte) ([][]byte, error) {
+	return netlink(unix.NETLINK_NETFILTER, message{kind: kind, flags: unix.NLM_F_DUMP, body: append([]byte{family, 0, 0, 0}, attributes...)})
 }
 
 func nftString(attributes []byte, kind uint16) string {

@@ -34,6 +34,7 @@ type Pretend struct {
 	links    []string
 	tables   []string
 	rulesets map[string]ruleset
+	handles  uint64
 	ipvs     bool
 	ran      []string
 	changes  int
@@ -54,6 +55,8 @@ func NewPretend(root string) *Pretend {
 	}
 	p.Handle("modprobe", p.modprobe)
 	p.Handle("ctr", p.ctr())
+	p.Handle("nft", p.nft)
+	p.Handle("ufw", p.ufw)
 	for _, dir := range bare {
 		if err := os.MkdirAll(p.Path(dir), 0o755); err != nil {
 			panic(err) // a test cannot go on without its machine

@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -108,27 +107,8 @@ func (p *Pretend) drop(list *[]string, name string) error {
 	return nil
 }
 
-// Has says whether an entry is in the machine's firewall.
-func (p *Pretend) Has(_ context.Context, e FirewallEntry) (bool, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.firewall[e], nil
-}
-
-// Change adds an entry or removes it.
-func (p *Pretend) Change(_ context.Context, e FirewallEntry, present bool) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if present {
-		p.firewall[e] = true
-	} else {
-		delete(p.firewall, e)
-	}
-	return nil
-}
-
 // Snapshot is everything about the machine but kubewright's own state directory, as text with one thing a line: files with mode, owner
-// and digest, units that are enabled or active, links, tables, firewall entries. Two machines that are the same have the same.
+// and digest, units that are enabled or active, links, tables with their chains and rules, firewall entries. Two machines that are the same have the same.
 func (p *Pretend) Snapshot() (string, error) {
 	var out []string
 	err := filepath.WalkDir(p.root, func(real string, d fs.DirEntry, err error) error {
@@ -180,6 +160,12 @@ func (p *Pretend) Snapshot() (string, error) {
 	}
 	for _, t := range p.tables {
 		out = append(out, "table "+t)
+		for _, c := range p.rulesets[t].chains {
+			out = append(out, "chain "+t+" "+c.name)
+		}
+		for i, r := range p.rulesets[t].rules {
+			out = append(out, fmt.Sprintf("rule %s %s %03d %s", t, r.chain, i, r.comment))
+		}
 	}
 	sort.Strings(out)
 	return strings.Join(out, "\n") + "\n", nil

@@ -14,7 +14,7 @@ var hostBasics = engine.Phase[Input]{
 	Name:  "host",
 	Short: "prepare the host",
 	Long: "Lets the hosts know each other by name, turns swap off, loads the kernel modules and sets the sysctls that " +
-		"pod networking needs, and opens the ports of the host's roles where a firewall runs.",
+		"pod networking needs, and opens what the host's roles need where a firewall runs: firewalld, ufw or nftables.",
 	On:    onEvery,
 	Steps: hostSteps,
 }
@@ -37,27 +37,6 @@ func hostSteps(in Input) ([]engine.Step, error) {
 	}
 	firewall(&l)
 	return l.done()
-}
-
-func firewall(l *list) {
-	in := l.in
-	switch in.Cluster.Spec.Firewall {
-	case inventory.FirewallManaged:
-		if in.facts().Units["firewalld.service"].Active {
-			l.add("the host's roles need these ports", ops.Firewalld{Ports: openPorts(in)})
-			if in.Host.Node() {
-				l.add("what comes from pods and Services is the cluster's own", ops.Firewalld{Zone: "trusted", Sources: []string{
-					in.Cluster.Spec.Network.PodCIDR.String(), in.Cluster.Spec.Network.ServiceCIDR.String(),
-				}})
-			}
-		}
-	case inventory.FirewallOff:
-		for _, name := range []string{"firewalld.service", "ufw.service"} {
-			if in.facts().Units[name].Exists {
-				l.add("the inventory wants no firewall", ops.Unit{Name: name})
-			}
-		}
-	}
 }
 
 func nodeBasics(l *list) {
@@ -140,19 +119,4 @@ func sysctls() []ops.Sysctl {
 		{Name: "net.bridge.bridge-nf-call-iptables", Value: "1"},
 		{Name: "net.ipv4.ip_forward", Value: "1"},
 	}
-}
-
-// openPorts are the ports that peers must reach on this host, by its roles.
-func openPorts(in Input) []string {
-	var out []string
-	if in.Host.Has(inventory.ControlPlane) {
-		out = append(out, "6443/tcp")
-	}
-	if in.Host.Node() {
-		out = append(out, "10250/tcp", "8472/udp", "30000-32767/tcp", "30000-32767/udp")
-	}
-	if in.Host.Has(inventory.Registry) {
-		out = append(out, fmt.Sprintf("%d/tcp", in.Cluster.Spec.Registry.Port))
-	}
-	return out
 }

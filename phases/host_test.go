@@ -1,7 +1,6 @@
 package phases_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -35,60 +34,6 @@ func find(t *testing.T, c *inventory.Cluster, facts map[string]agent.Facts, host
 		}
 	}
 	return nil, -1
-}
-
-func TestPortsFollowRolesAndTheInventory(t *testing.T) {
-	active := map[string]ops.UnitState{"firewalld.service": {Exists: true, Active: true}}
-	idle := map[string]ops.UnitState{"firewalld.service": {Exists: true}}
-	ours := []string{"10.244.0.0/16", "10.96.0.0/12"}
-	node := []string{"10250/tcp", "8472/udp", "30000-32767/tcp", "30000-32767/udp"}
-	for _, row := range []struct {
-		name, host, keeper string
-		units              map[string]ops.UnitState
-		ports, trusted     []string // nil: the firewall is left alone
-	}{
-		{"a control plane", "master", "managed", active, append([]string{"6443/tcp"}, node...), ours},
-		{"a worker", "node-0001", "managed", active, node, ours},
-		{"a registry, which pods never talk to", "registry", "managed", active, []string{"5000/tcp"}, nil},
-		{"a firewall that does not run", "master", "managed", idle, nil, nil},
-		{"no firewall", "master", "managed", nil, nil, nil},
-		{"a firewall that is somebody else's", "master", "ignore", active, nil, nil},
-		{"a firewall that is not wanted", "master", "off", active, nil, nil},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			c := course(t)
-			c.Spec.Firewall = row.keeper
-			facts := map[string]agent.Facts{row.host: {Units: row.units}}
-			var got ops.Firewalld
-			if op, _ := find(t, c, facts, row.host, "firewalld:"); op != nil {
-				got = op.(ops.Firewalld)
-			}
-			if !slices.Equal(got.Ports, row.ports) || len(got.Sources) > 0 {
-				t.Errorf("opened are %q to %q, want %q to all", got.Ports, got.Sources, row.ports)
-			}
-			got = ops.Firewalld{}
-			if op, _ := find(t, c, facts, row.host, "firewalld:trusted"); op != nil {
-				got = op.(ops.Firewalld)
-			}
-			if !slices.Equal(got.Sources, row.trusted) || len(got.Ports) > 0 {
-				t.Errorf("trusted are %q, and ports %q; want %q", got.Sources, got.Ports, row.trusted)
-			}
-		})
-	}
-}
-
-func TestAnUnwantedFirewallIsTurnedOffWhereThereIsOne(t *testing.T) {
-	c := course(t)
-	c.Spec.Firewall = inventory.FirewallOff
-	facts := map[string]agent.Facts{"node-0001": {Units: map[string]ops.UnitState{"ufw.service": {Exists: true, Enabled: true, Active: true}}}}
-	if op, _ := find(t, c, facts, "node-0001", "unit:ufw.service"); !ops.Equal(ops.Unit{Name: "ufw.service"}, op) {
-		t.Errorf("got %+v", op)
-	}
-	for host, unit := range map[string]ops.Key{"node-0001": "unit:firewalld.service", "node-0002": "unit:ufw.service"} {
-		if op, _ := find(t, c, facts, host, unit); op != nil {
-			t.Errorf("%s: got %+v, and there is none", host, op)
-		}
-	}
 }
 
 // TestSwapStaysOff: whatever fstab calls it, and also when a run is cut short just after swap went off.

@@ -48,8 +48,8 @@ func parse(t *testing.T, text []byte) *inventory.Cluster {
 	return c
 }
 
-// machineFacts are what the hosts of the specimens say. The course's hosts differ from each other as hosts do: the master has
-// a firewall, the second worker has br_netfilter built in, the registry is no node and has no modules of interest.
+// machineFacts are what the hosts of the specimens say. The course's hosts differ from each other as hosts do: each has another
+// firewall, the second worker has br_netfilter built in, the registry is no node and has no modules of interest.
 func machineFacts() map[string]agent.Facts {
 	modules := func(netfilter string) map[string]string {
 		return map[string]string{
@@ -59,14 +59,20 @@ func machineFacts() map[string]agent.Facts {
 			"ip_set_hash_ipportnet": "available", "ip_set_bitmap_port": "available", "xt_set": "available",
 		}
 	}
-	firewall := map[string]ops.UnitState{"firewalld.service": {Exists: true, Enabled: true, Active: true}}
+	firewalld := map[string]ops.UnitState{"firewalld.service": {Exists: true, Enabled: true, Active: true}}
+	ufw := map[string]ops.UnitState{"ufw.service": {Exists: true, Enabled: true}}
+	both := map[string]ops.UnitState{"firewalld.service": firewalld["firewalld.service"], "ufw.service": ufw["ufw.service"]}
+	zones := agent.Firewall{NFT: true, Zones: map[string]ops.FirewallZone{"public": {Default: true, Interfaces: []string{"eth0"}}}}
+	chains := agent.Firewall{NFT: true, Load: "/etc/nftables.conf", Flushes: true, Chains: []ops.Chain{
+		{Table: "inet filter", Name: "forward", Hook: "forward", Stops: true}, {Table: "inet filter", Name: "input", Hook: "input", Stops: true, Ends: true},
+	}}
 	names := []string{"192.168.1.254"}
 	return map[string]agent.Facts{
-		"master":    {Etcd: agent.Account{UID: 2379, GID: 2379}, Modules: modules("available"), Units: firewall, Nameservers: names, Swaps: []string{"/dev/vda2"}},
-		"node-0001": {Modules: modules("available"), Nameservers: names, Swaps: []string{"/dev/vda2", "/dev/zram0"}, Zram: true},
-		"node-0002": {Modules: modules("builtin"), Nameservers: names},
+		"master":    {Etcd: agent.Account{UID: 2379, GID: 2379}, Modules: modules("available"), Units: firewalld, Firewall: zones, Nameservers: names, Swaps: []string{"/dev/vda2"}},
+		"node-0001": {Modules: modules("available"), Units: ufw, Firewall: agent.Firewall{UFW: true}, Nameservers: names, Swaps: []string{"/dev/vda2", "/dev/zram0"}, Zram: true},
+		"node-0002": {Modules: modules("builtin"), Firewall: chains, Nameservers: names},
 		"registry":  {Nameservers: names, Swaps: []string{"/dev/vda2"}},
-		"box":       {Etcd: agent.Account{UID: 112, GID: 118}, PackageManager: "apt", Modules: modules("available"), Units: firewall, Swaps: []string{"/swap.img"}},
+		"box":       {Etcd: agent.Account{UID: 112, GID: 118}, PackageManager: "apt", Modules: modules("available"), Units: both, Firewall: agent.Firewall{UFW: true}, Swaps: []string{"/swap.img"}},
 	}
 }
 

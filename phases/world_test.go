@@ -84,6 +84,21 @@ func (w *world) prepare(name string, m *ops.Pretend) error {
 		files["/proc/swaps"] = "Filename\tType\tSize\tUsed\tPriority\n" + f.Swaps[0] + "\tpartition\t1024\t0\t-2\n"
 		files["/etc/fstab"] = "# by hand\nUUID=1 / ext4 rw 0 1\n" + f.Swaps[0] + "\tnone swap sw 0 0"
 	}
+	if f.Firewall.UFW {
+		files["/etc/ufw/ufw.conf"] = "# on or off\nENABLED=yes\n"
+		files["/etc/ufw/user.rules"] = "*filter\n### RULES ###\n\n### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in\n-A rule\n\n### END RULES ###\nCOMMIT\n"
+	}
+	if f.Firewall.Load != "" {
+		files[f.Firewall.Load] = "flush ruleset\ntable inet filter {}\n"
+	}
+	for _, c := range f.Firewall.Chains {
+		m.Filter(c)
+	}
+	if f.Units["firewalld.service"].Active {
+		m.Filter(ops.Chain{Table: "inet firewalld"})
+		files["/usr/lib/firewalld/zones/public.xml"], files["/usr/lib/firewalld/zones/trusted.xml"] = "<zone></zone>\n", "<zone/>\n"
+		files["/etc/firewalld/zones/public.xml"] = "<zone> <!-- ours --> </zone>\n"
+	}
 	if f.Container != "" || f.Modules["br_netfilter"] == "builtin" {
 		files["/proc/sys/net/bridge/bridge-nf-call-iptables"] = "0\n"
 		files["/proc/sys/net/bridge/bridge-nf-call-ip6tables"] = "0\n"

@@ -322,16 +322,16 @@ func rows(t *testing.T) []row {
 		{"reach", "refused by a firewall", func(w *world) { w.crossed("node-0001", "node-0002", 8472, "udp", state(agent.CrossRefused)) },
 			"node-0001, node-0002: blocked: node-0001 -> node-0002 8472/udp: connection refused by a firewall", Error},
 		{"reach", "refused by a firewall that up will tell", func(w *world) {
-			w.facts("master", func(f *agent.Facts) { f.Walls = []string{"firewalld"} })
+			w.facts("master", func(f *agent.Facts) { f.Firewall.Zones = map[string]ops.FirewallZone{"public": {}} })
 			w.crossed("node-0001", "master", 6443, "tcp", state(agent.CrossUnreachable))
 		}, "", ""},
 		{"reach", "refused by a firewall that nobody will tell", func(w *world) {
 			w.Cluster.Spec.Firewall = inventory.FirewallIgnore
-			w.facts("master", func(f *agent.Facts) { f.Walls = []string{"firewalld"} })
+			w.facts("master", func(f *agent.Facts) { f.Firewall.Zones = map[string]ops.FirewallZone{"public": {}} })
 			w.crossed("node-0001", "master", 6443, "tcp", func(c *agent.Crossed) { c.State, c.Detail = agent.CrossUnreachable, "no route to host" })
 		}, "node-0001, master: blocked: node-0001 -> master 6443/tcp: no route to host, says a firewall or a router", Error},
 		{"reach", "refused by a firewall that up has told", func(w *world) {
-			w.facts("master", func(f *agent.Facts) { f.Walls, f.Opened = []string{"firewalld"}, true })
+			w.facts("master", func(f *agent.Facts) { f.Firewall.Zones, f.Opened = map[string]ops.FirewallZone{"public": {}}, true })
 			w.crossed("node-0001", "master", 6443, "tcp", state(agent.CrossTimeout))
 		}, "node-0001, master: blocked: node-0001 -> master 6443/tcp", Error},
 		{"reach", "somebody else answers", func(w *world) { w.crossed("node-0001", "master", 10250, "tcp", state(agent.CrossOther)) },

@@ -51,7 +51,7 @@ func cells(in Input) (out []cell) {
 // opensLater says whether up itself will let a packet in: a firewall that it manages, or stops, is not told about the cluster's ports before.
 func opensLater(in Input, h inventory.Host) bool {
 	f := in.Facts[h.Name]
-	return in.Cluster.Spec.Firewall != inventory.FirewallIgnore && !f.Opened && len(f.Walls) > 0
+	return in.Cluster.Spec.Firewall != inventory.FirewallIgnore && !f.Opened && f.Firewall.Stops()
 }
 
 // reachChecks are about what hosts can send to each other.
