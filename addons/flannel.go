@@ -15,6 +15,7 @@ type FlannelSettings struct {
 	Image, PodCIDR, Backend string
 	APIHost, APIPort        string // the API server's own address: the Service for it works only once kube-proxy does
 	NFTables                bool   // masquerade with nftables, as kube-proxy does, instead of iptables
+	Guard                   bool   // somebody on a node deletes all rules of nftables at times: flannel never looks after its own
 }
 
 // Flannel gives every node a piece of the pod range and carries packets between them. Its CNI plugin and configuration are on the
@@ -48,6 +49,7 @@ func Flannel(s FlannelSettings) ([]runtime.Object, error) {
 				Privileged:   new(false),
 				Capabilities: &corev1.Capabilities{Add: []corev1.Capability{"NET_ADMIN", "NET_RAW"}},
 			},
+			LivenessProbe: guard(s.NFTables && s.Guard, "flannel-ipv4", "postrtg"),
 			VolumeMounts: []corev1.VolumeMount{
 				{Name: "run", MountPath: "/run/flannel"},
 				{Name: "flannel-cfg", MountPath: "/etc/kube-flannel/"},

@@ -10,6 +10,7 @@ import (
 // KubeProxySettings is what kube-proxy's objects are made from.
 type KubeProxySettings struct {
 	Image, Config, Server string
+	Guard                 bool // somebody on a node deletes all rules of nftables at times: kube-proxy looks after its own only when Services change
 }
 
 // KubeProxy programs Services on every node. The objects are kubeadm's.
@@ -37,6 +38,7 @@ func KubeProxy(s KubeProxySettings) []runtime.Object {
 				Env:     []corev1.EnvVar{fieldEnv("NODE_NAME", "spec.nodeName")},
 				// It writes netfilter rules and sysctls.
 				SecurityContext: &corev1.SecurityContext{Privileged: new(true)},
+				LivenessProbe:   guard(s.Guard, "kube-proxy", "nat-prerouting"),
 				VolumeMounts: []corev1.VolumeMount{
 					{Name: "kube-proxy", MountPath: "/var/lib/kube-proxy"},
 					{Name: "xtables-lock", MountPath: "/run/xtables.lock"},
@@ -49,6 +51,18 @@ func KubeProxy(s KubeProxySettings) []runtime.Object {
 				hostVolume("lib-modules", "/lib/modules", corev1.HostPathDirectoryOrCreate),
 			},
 		}),
+	}
+}
+
+// guard has a container started anew, within ten seconds, where its chain of nftables is gone. It makes all of its rules when it starts.
+func guard(needed bool, table, chain string) *corev1.Probe {
+	if !needed {
+		return nil
+	}
+	return &corev1.Probe{
+		ProbeHandler:        corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"nft", "list", "chain", "ip", table, chain}}},
+		InitialDelaySeconds: 10, PeriodSeconds: 5, FailureThreshold: 2, TimeoutSeconds: 10,
+		TerminationGracePeriodSeconds: new(int64(5)),
 	}
 }
 

@@ -49,7 +49,7 @@ func clusterSteps(in Input) ([]engine.Step, error) {
 		why = "Services reach their pods (" + mode + ")"
 	}
 	l.objects(why, addons.KubeProxy(addons.KubeProxySettings{
-		Image: l.image("kube-proxy"), Config: string(proxy), Server: "https://" + in.Cluster.Endpoint(),
+		Image: l.image("kube-proxy"), Config: string(proxy), Server: "https://" + in.Cluster.Endpoint(), Guard: rulesMayVanish(in),
 	})...)
 	host, port, err := net.SplitHostPort(in.Cluster.Endpoint())
 	if err != nil {
@@ -57,6 +57,7 @@ func clusterSteps(in Input) ([]engine.Step, error) {
 	}
 	flannel, err := addons.Flannel(addons.FlannelSettings{
 		Image: l.image("flannel"), PodCIDR: in.Cluster.Spec.Network.PodCIDR.String(), Backend: "vxlan", NFTables: mode == "nftables",
+		Guard:   rulesMayVanish(in),
 		APIHost: host, APIPort: port,
 	})
 	if err != nil {

@@ -77,7 +77,7 @@ func containerdSteps(in Input) ([]engine.Step, error) {
 	l.add("kube-proxy looks for kernel modules here, and a pod would make it", ops.Dir{Path: "/lib/modules", Mode: 0o755})
 	l.add("pod networking", ops.Dir{Path: "/etc/cni/net.d", Mode: 0o755, Owned: true})
 	l.add("read as soon as the runtime starts: a node with it is ready when it registers",
-		text("/etc/cni/net.d/10-flannel.conflist", cniConfig()))
+		text("/etc/cni/net.d/10-flannel.conflist", cniConfig(portsWithNFTables(in))))
 
 	config := containerdConfig(in, l.pinned("pause"))
 	l.add("systemd cgroups, as the kubelet's; the pause image from the lock; keys of others stay", config)
@@ -124,12 +124,16 @@ func claim() ops.Claim {
 func pods() ops.Claim { return ops.Claim{Name: "pods", Slices: []string{"kubepods.slice"}, Held: true} }
 
 // cniConfig delegates to the bridge plugin with the subnet that flannel writes; flannel's own plugin wants cniVersion 0.3.1.
-func cniConfig() []byte {
+func cniConfig(nftables bool) []byte {
+	ports := map[string]any{"type": "portmap", "capabilities": map[string]any{"portMappings": true}}
+	if nftables {
+		ports["backend"] = "nftables"
+	}
 	out, err := json.MarshalIndent(map[string]any{
 		"name": "cbr0", "cniVersion": "0.3.1",
 		"plugins": []any{
 			map[string]any{"type": "flannel", "delegate": map[string]any{"hairpinMode": true, "isDefaultGateway": true}},
-			map[string]any{"type": "portmap", "capabilities": map[string]any{"portMappings": true}},
+			ports,
 		},
 	}, "", "  ")
 	if err != nil {
