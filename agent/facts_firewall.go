@@ -47,12 +47,12 @@ func firewall(ctx context.Context, m ops.Machine, units map[string]ops.UnitState
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 		f.Zones = ops.FirewallZones(ctx, m)
-		settings(f.Settings, read(FirewalldConf), "CleanupOnExit")
+		assignments(f.Settings, read(FirewalldConf), "CleanupOnExit")
 	}
 	f.UFW = ops.UFWIsOn(m)
 	if f.UFW {
-		settings(f.Settings, read(UFWDefaults), "DEFAULT_OUTPUT_POLICY")
-		settings(f.Settings, read(UFWSysctls), "net/ipv4/ip_forward")
+		assignments(f.Settings, read(UFWDefaults), "DEFAULT_OUTPUT_POLICY")
+		assignments(f.Settings, read(UFWSysctls), "net/ipv4/ip_forward")
 	}
 	if u := units["nftables.service"]; u.Enabled || u.Active {
 		for _, dir := range []string{"/etc/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/"} {
@@ -74,8 +74,8 @@ func firewall(ctx context.Context, m ops.Machine, units map[string]ops.UnitState
 	return f
 }
 
-// settings picks assignments out of a file of them, where the last one counts.
-func settings(into map[string]string, text string, names ...string) {
+// assignments picks assignments out of a file of them, where the last one counts.
+func assignments(into map[string]string, text string, names ...string) {
 	for line := range strings.Lines(text) {
 		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
 		if name = strings.TrimSpace(name); ok && slices.Contains(names, name) {

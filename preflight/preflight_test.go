@@ -390,7 +390,7 @@ func shift(w *world, by time.Duration) {
 
 func TestChecks(t *testing.T) {
 	tripped := map[string]bool{}
-	for _, row := range rows(t) {
+	for _, row := range slices.Concat(rows(t), firewallRows()) {
 		t.Run(row.check+": "+row.name, func(t *testing.T) {
 			w := clean(t)
 			row.spoil(w)

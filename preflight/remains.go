@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kubewright/kubewright/inventory"
 	"github.com/kubewright/kubewright/ops"
 )
 
@@ -113,7 +114,8 @@ var remainsChecks = []check{
 	{"forwarding", Warning, node, func(l *look) {
 		l.see("nothing in nftables drops what passes through")
 		for _, c := range l.f.Chains {
-			if c.Hook == ops.Forwarding && c.Drop {
+			// What a firewall drops that up opens is none of this check's.
+			if c.Hook == ops.Forwarding && c.Drop && (l.keeper() == inventory.FirewallIgnore || !l.f.Firewall.Stops()) {
 				l.add("what passes through the host is dropped at the end of "+c.Table+" "+c.Name, "packets of pods are let through: no other rule can undo that",
 					"accept the pods' range there, or set the chain's policy to accept")
 			}
