@@ -97,7 +97,7 @@ func (d *pretendAPT) find(name, version string) (PretendPackage, bool) {
 func (d *pretendAPT) install(name, version string) error {
 	o, ok := d.find(name, version)
 	if !ok {
-		return fmt.Errorf("E: Version '%s' for '%s' was not found", version, name)
+		return fmt.Errorf("apt: Version '%s' for '%s' was not found", version, name)
 	}
 	all := d.read()
 	for _, dep := range o.Depends {
@@ -143,7 +143,7 @@ func (d *pretendAPT) aptGet(dir string, argv []string) error {
 	case slices.Contains(argv, "download"):
 		o, ok := d.find(name, version)
 		if !ok || o.Withdrawn {
-			return fmt.Errorf("E: Can't find a source to download version '%s' of '%s'", version, name)
+			return fmt.Errorf("apt: Can't find a source to download version '%s' of '%s'", version, name)
 		}
 		data, err := json.Marshal([]string{name, version})
 		if err != nil {
@@ -158,7 +158,7 @@ func (d *pretendAPT) aptCache(argv []string) ([]byte, error) {
 	name, version, _ := strings.Cut(argv[len(argv)-1], "=")
 	o, ok := d.find(name, version)
 	if !ok {
-		return nil, fmt.Errorf("E: No packages found")
+		return nil, fmt.Errorf("apt: No packages found")
 	}
 	out := fmt.Sprintf("Package: %s\nVersion: %s\n", o.Name, o.Version)
 	if !o.Withdrawn {

@@ -173,7 +173,9 @@ func (t *trace) finish(ctx context.Context, m Machine, manager packager, all pac
 		return err
 	}
 	for name := range since {
-		t.Reached[name] = t.Reached[name]
+		if !t.Reached[name] {
+			t.Reached[name] = false
+		}
 	}
 	t.packages(all)
 	t.Older = t.Older || t.older()
