@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -365,5 +367,40 @@ func TestSurveyOverASession(t *testing.T) {
 	s.Close()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// A host that answers a survey with something else is told apart from one that is well, whatever it says.
+func TestHostsThatAnswerGarbage(t *testing.T) {
+	ask := SurveyAsk{Window: time.Second, Names: []string{"x"}}
+	for want, answer := range map[string]string{
+		"does not speak our protocol":                              "garbage\n",
+		"the agent answered the survey with nothing":               `{"id":1,"done":true}` + "\n",
+		"was asked about 1 names and answered about 0":             `{"id":1,"done":true,"survey":{"heard":"2026-01-01T00:00:00Z","said":"2026-01-01T00:00:00Z"}}` + "\n",
+		"says that it answered before it was asked":                `{"id":1,"done":true,"survey":{"names":[{}]}}` + "\n",
+		"Time.UnmarshalJSON":                                       `{"id":1,"done":true,"survey":{"heard":7}}` + "\n",
+		"the agent ended or the connection was closed":             `{"id":1,"do`,
+		"was asked about 0 ports to reach and answered about 9999": `{"id":1,"done":true,"survey":{"heard":"2026-01-01T00:00:00Z","said":"2026-01-01T00:00:00Z","names":[{}],"crossed":[` + strings.Repeat("{},", 9998) + `{}]}}` + "\n",
+	} {
+		here, there := net.Pipe()
+		go func() {
+			defer there.Close()
+			hello, _ := encodeLine(reply{Hello: &Hello{Protocol: Protocol}})
+			_, _ = there.Write(hello)
+			_, _ = readLine(bufio.NewReader(there), maxLine)
+			_, _ = there.Write([]byte(answer))
+			if strings.HasSuffix(answer, "\n") {
+				_, _ = io.Copy(io.Discard, there)
+			}
+		}()
+		s, err := Open(t.Context(), here, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, _, err = s.Survey(t.Context(), ask); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		here.Close()
+		s.Close()
 	}
 }

@@ -83,6 +83,7 @@ type Input struct {
 	Needs   map[string]Needs // what a run will put on each host
 	Asked   map[string]agent.SurveyAsk
 	Surveys map[string]*agent.Survey // empty where none was made
+	Mute    map[string]string        // the hosts that were asked and gave no answer that can be used, and why
 	Ignore  []string                 // checks whose findings stand in nobody's way
 	Now     time.Time                // by the workstation's clock
 }

@@ -317,6 +317,9 @@ func rows(t *testing.T) []row {
 		{"port", "of the registry, taken on the loopback", on("registry", listening(agent.Listener{Protocol: "tcp", Address: "127.0.0.1", Port: 5000, PID: 5, Process: "python3"})), "", ""},
 		{"port", "of the controllers, taken on the loopback", on("master", listening(agent.Listener{Protocol: "tcp", Address: "127.0.0.1", Port: 10257, PID: 5, Process: "python3"})), "master: port 10257/tcp is in use by pid 5 (python3)", Error},
 		{"node-ports", "taken", on("node-0001", listening(agent.Listener{Protocol: "tcp", Address: "0.0.0.0", Port: 31337, PID: 5, Process: "python3"})), "node-0001: ports of Services are in use: 31337/tcp by pid 5 (python3)", Warning},
+		{"survey", "an answer that is none", func(w *world) {
+			w.Surveys, w.Mute = nil, map[string]string{"node-0001": "the agent was asked about 3 names and answered about 0"}
+		}, "node-0001: what was asked of it got no answer that can be used: the agent was asked about 3 names", Error},
 		{"reach", "dropped on the way", func(w *world) { w.crossed("node-0001", "master", 6443, "tcp", state(agent.CrossTimeout)) },
 			"node-0001, master: blocked: node-0001 -> master 6443/tcp: no answer: packets are dropped on the way", Error},
 		{"reach", "refused by a firewall", func(w *world) { w.crossed("node-0001", "node-0002", 8472, "udp", state(agent.CrossRefused)) },

@@ -56,6 +56,14 @@ func opensLater(in Input, h inventory.Host) bool {
 
 // reachChecks are about what hosts can send to each other.
 var reachChecks = []check{
+	{"survey", Error, every, func(l *look) {
+		if l.see("it answered"); l.Mute[l.host.Name] != "" {
+			l.add("what was asked of it got no answer that can be used: "+l.Mute[l.host.Name], "an answer from the agent that was sent there",
+				"look at the host's load and log, and whether what answers is that host")
+		} else if l.survey == nil {
+			l.skip("it was asked nothing")
+		}
+	}},
 	{"reach", Error, nil, func(l *look) {
 		all := cells(l.Input)
 		if len(all) == 0 {

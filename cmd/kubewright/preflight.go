@@ -142,32 +142,27 @@ func (f *fleet) preflight(ctx context.Context, care caution) (preflight.Report, 
 	return found, nil
 }
 
-// survey asks all hosts at once, each one question.
+// survey asks all hosts at once, each one question. A host without an answer that can be used is a finding, and does not hide what the others say.
 func (f *fleet) survey(ctx context.Context, in *preflight.Input, scope preflight.Scope) error {
-	in.Asked, in.Surveys = preflight.Survey(*in, scope), map[string]*agent.Survey{}
-	ctx, cancel := context.WithTimeoutCause(ctx, scope.Window+scope.Fsync+30*time.Second, errors.New("the survey was not answered in time"))
+	in.Asked, in.Surveys, in.Mute = preflight.Survey(*in, scope), map[string]*agent.Survey{}, map[string]string{}
+	asking, cancel := context.WithTimeoutCause(ctx, scope.Window+scope.Fsync+30*time.Second, errors.New("it did not come in time"))
 	defer cancel()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	errs := map[string]error{}
 	for name, m := range f.hosts {
 		wg.Go(func() {
-			answer, sent, came, err := m.Survey(ctx, in.Asked[name])
+			answer, sent, came, err := m.Survey(asking, in.Asked[name])
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				errs[name] = fmt.Errorf("%s: survey: %w", name, err)
+				in.Mute[name] = err.Error()
 				return
 			}
 			in.Surveys[name], in.Skews[name] = answer, preflight.Measured(answer, sent, came)
 		})
 	}
 	wg.Wait()
-	var all []error
-	for _, h := range f.cluster.Spec.Hosts {
-		all = append(all, errs[h.Name])
-	}
-	return errors.Join(all...)
+	return context.Cause(ctx)
 }
 
 // bare says that nothing has been changed on any host.
