@@ -29,6 +29,7 @@ type Hello struct {
 	Version  string `json:"version"`
 	Hash     string `json:"hash,omitempty"` // sha256 of the running executable, in hex
 	StateDir string `json:"stateDir"`
+	Open     bool   `json:"open,omitempty"` // a run changed this host and has not come to its end
 	Facts    Facts  `json:"facts"`
 }
 

@@ -84,11 +84,15 @@ func (w *worker) step(ctx context.Context, m ops.Machine, run, phase string, ste
 	if rec.Was, err = ops.Encode(ops.Masked(was)); err != nil {
 		return "", err
 	}
-	if rec.Kept, err = keep(m, w.dir, w.journal, step.Op); err != nil {
+	if rec.Kept, rec.Aside, err = keep(m, w.dir, w.journal, step.Op); err != nil {
 		return "", ops.Room(m, StateDir, 0, err)
 	}
+	another := w.journal.last == nil || !w.journal.last.open
 	if err := w.journal.write(rec); err != nil {
 		return "", ops.Room(m, StateDir, 0, err)
+	}
+	if another {
+		w.prune(w.journal) // the run before this one cannot be undone any more
 	}
 	if err := w.set(ctx, m, step.Op, was); err != nil {
 		return "", err

@@ -107,6 +107,14 @@ func (s *server) do(ctx context.Context, c call, r *reply) error {
 		answer, err := s.survey(ctx, *c.Survey)
 		r.Survey = answer
 		return err
+	case doUndo:
+		return s.alone(ctx, func() error { return s.work.undoRun(ctx, s.machine(c.ID), c.Run, s.tell(c.ID)) })
+	case doEnd:
+		return s.alone(ctx, func() error { return s.work.close(s.m, c.Run) })
+	case doPast:
+		return s.answer(r, func(j *journal) any { return j.past() })
+	case doLast:
+		return s.answer(r, func(j *journal) any { return j.memories(c.Keys) })
 	case doForget:
 		return s.forget()
 	case doReadCA:
@@ -122,6 +130,16 @@ func (s *server) do(ctx context.Context, c call, r *reply) error {
 		return err
 	}
 	return fmt.Errorf("the agent does not know how to %q", clip(c.Do, maxName))
+}
+
+// answer puts what the journal says into a reply.
+func (s *server) answer(r *reply, say func(*journal) any) error {
+	j, _, err := readJournal(s.work.dir)
+	if err != nil {
+		return err
+	}
+	r.Data, err = json.Marshal(say(j))
+	return err
 }
 
 func (s *server) steps(c call) ([]ops.Step, error) {

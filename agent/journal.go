@@ -31,7 +31,8 @@ type record struct {
 	Why     string          `json:"why,omitempty"`
 	Wish    json.RawMessage `json:"wish,omitempty"` // with intent
 	Was     json.RawMessage `json:"was,omitempty"`  // with intent: the observation just before
-	Kept    []kept          `json:"kept,omitempty"` // with intent: what was put aside for it
+	Kept    []kept          `json:"kept,omitempty"` // with intent: the originals that were put aside for it
+	Aside   []kept          `json:"aside,omitempty"` // with intent: our own earlier work that was put aside for it, for undo alone
 }
 
 // The states of a record.
@@ -39,6 +40,10 @@ const (
 	intent = "intent" // is on disk before the change
 	done   = "done"   // the change was made and observed
 	undone = "undone" // reset put the thing back: what it was is no longer ours to know
+
+	ended   = "ended"   // the run came to its end: what is changed from here on is another run's
+	undoing = "undoing" // the last run is being undone, so it has no end any more
+	settled = "settled" // the run that came after this was undone: what stands above is for reset only
 )
 
 // change is what the journal says of one key: how the thing was before kubewright first touched it, and what was wanted last.
@@ -46,6 +51,9 @@ type change struct {
 	record                 // the first intent, with all that was ever kept for the key
 	Last   json.RawMessage // the latest wish
 	ours   map[string]bool // files that some wish was about: what lies there since is our own work
+	begins int64           // where its record begins in the journal
+	latest record          // the latest intent
+	seen   bool            // it was made and seen since
 }
 
 // file is what a journal needs of a file, so that a test can see the order of what is done to it.
@@ -59,10 +67,11 @@ type file interface {
 // journal is the memory of what was changed on this host, and the only way to undo it.
 type journal struct {
 	file    file
-	end     int64     // of the last whole record
+	end     int64     // of the last whole record; while records are read, of the one before
 	torn    error     // why what lies beyond that could not be cut off
 	changes []*change // in order of first change
 	index   map[ops.Key]*change
+	last    *generation // the last run's changes; nil before the first
 }
 
 // readJournal reads the journal below dir. There need not be one. What follows the last line end was being written when the host
@@ -97,6 +106,7 @@ func readJournal(dir string) (j *journal, end int64, err error) {
 		}
 		j.remember(rec)
 		end += int64(len(line)) + 1
+		j.end = end
 	}
 }
 
@@ -130,17 +140,20 @@ func openJournal(dir string) (*journal, error) {
 	return j, nil
 }
 
+// remember takes in the record that begins at j.end.
 func (j *journal) remember(rec record) {
+	j.turn(rec)
 	known := j.index[rec.Key]
 	switch {
 	case rec.State == intent && known == nil:
-		c := &change{record: rec, ours: map[string]bool{}}
+		c := &change{record: rec, ours: map[string]bool{}, begins: j.end}
 		j.index[rec.Key], j.changes = c, append(j.changes, c)
-		c.latest(rec.Wish)
+		c.wish(rec)
 	case rec.State == intent:
 		known.Kept = append(known.Kept, rec.Kept...)
-		known.Wish, known.Was = joined(known.Wish, rec.Wish), joined(known.Was, rec.Was)
-		known.latest(joined(rec.Wish, known.Wish))
+		known.wish(rec)
+	case rec.State == done && known != nil:
+		known.seen = true
 	case rec.State == undone && known != nil:
 		delete(j.index, rec.Key)
 		j.changes = slices.DeleteFunc(j.changes, func(c *change) bool { return c == known })
@@ -161,9 +174,16 @@ func joined(first, later json.RawMessage) json.RawMessage {
 	return both
 }
 
-func (c *change) latest(wish json.RawMessage) {
-	c.Last = wish
-	if op, err := ops.Decode(wish); err == nil {
+// wish takes in an intent. What an earlier one said of parts that this one does not speak about still counts.
+func (c *change) wish(rec record) {
+	if c.Last == nil {
+		c.Last = rec.Wish
+	} else {
+		c.Wish, c.Was = joined(c.Wish, rec.Wish), joined(c.Was, rec.Was)
+		c.Last = joined(rec.Wish, c.Wish)
+	}
+	c.latest, c.seen = rec, false
+	if op, err := ops.Decode(c.Last); err == nil {
 		for _, path := range touches(op) {
 			c.ours[path] = true
 		}
@@ -190,8 +210,8 @@ func (j *journal) write(rec record) error {
 		j.torn = j.file.Truncate(j.end)
 		return fmt.Errorf("journal: %w", err)
 	}
-	j.end += int64(len(line))
 	j.remember(rec)
+	j.end += int64(len(line))
 	return nil
 }
 

@@ -16,7 +16,7 @@ import (
 
 const keptName = "kept"
 
-// kept is an original that was put aside before the first change to its path. The file below kept/ is the old inode itself where the
+// kept is a file that was put aside before the first change to its path, or before the last run's first change to it. The file below kept/ is the old inode itself where the
 // file system lets us link it, else a copy. What a chmod or chown of the live file would change on a linked inode is written down as well.
 type kept struct {
 	Path   string            `json:"path"`
@@ -37,40 +37,44 @@ func touches(op ops.Op) []string {
 	return nil
 }
 
-// keep puts aside every regular file and symlink that the op may replace, unless that was done before, and returns what it kept.
-func keep(m ops.Machine, dir string, j *journal, op ops.Op) ([]kept, error) {
+// keep puts aside every regular file and symlink that the op may replace, and returns what it kept: the originals, unless they lie aside already, and
+// of our own earlier work what the runs before this one left.
+func keep(m ops.Machine, dir string, j *journal, op ops.Op) (originals, aside []kept, err error) {
 	known := j.index[op.Key()]
-	var all []kept
 	for _, path := range touches(op) {
-		if known != nil && known.ours[path] {
+		if j.last.knows(op.Key(), path) {
 			continue
 		}
 		live := m.Path(path)
 		info, err := os.Lstat(live)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || j.keeps(path) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if t := info.Mode().Type(); t != 0 && t != fs.ModeSymlink {
 			continue
 		}
 		k, err := describeFile(live)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		k.Path = path
 		// Another program may write into a file as it lies: then a second name for it would hold no original.
 		if k.Name, err = putAside(live, filepath.Join(dir, keptName), path, k, writtenByOthers(op.Key())); err != nil {
-			return nil, fmt.Errorf("keep %s: %w", path, err)
+			return nil, nil, fmt.Errorf("keep %s: %w", path, err)
 		}
-		all = append(all, k)
+		if known != nil && known.ours[path] || j.keeps(path) {
+			aside = append(aside, k)
+		} else {
+			originals = append(originals, k)
+		}
 	}
-	if all == nil {
-		return nil, nil
+	if originals == nil && aside == nil {
+		return nil, nil, nil
 	}
-	return all, syncDir(filepath.Join(dir, keptName))
+	return originals, aside, syncDir(filepath.Join(dir, keptName))
 }
 
 // putAside links or copies the live file below store under a name nobody has yet. A name without a record, left by a crash between the two, is

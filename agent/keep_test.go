@@ -41,7 +41,7 @@ func TestKeepAndPutBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		j := &journal{index: map[ops.Key]*change{}}
-		all, err := keep(m, dir, j, ops.File{Path: "/etc/dir/file"})
+		all, _, err := keep(m, dir, j, ops.File{Path: "/etc/dir/file"})
 		if err != nil || len(all) != 1 {
 			t.Fatalf("%s: kept %v: %v", name, all, err)
 		}

@@ -147,7 +147,7 @@ func (s *Session) call(ctx context.Context, c call, emit func(ops.Progress)) (re
 		case <-cancelled:
 			cancelled = nil
 			_ = s.say(s.ctx, call{ID: c.ID, Do: doCancel})
-			if c.Do != doApply && c.Do != doReset {
+			if c.Do != doApply && c.Do != doReset && c.Do != doUndo {
 				return reply{}, context.Cause(ctx)
 			}
 			enough = time.After(patience)

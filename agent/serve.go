@@ -70,8 +70,7 @@ func Serve(ctx context.Context, conn io.ReadWriter, m ops.Machine, stateDir stri
 		},
 	}
 	s.work = worker{dir: s.dir, change: make(chan struct{}, 1), log: log.Printf}
-	s.remember()
-	hello := Hello{Protocol: Protocol, Version: Version, StateDir: stateDir}
+	hello := Hello{Protocol: Protocol, Version: Version, StateDir: stateDir, Open: s.remember()}
 	var parts sync.WaitGroup
 	parts.Go(func() { hello.Hash = ownHash() })
 	hello.Facts = Gather(ctx, m, stateDir)
@@ -95,18 +94,19 @@ func Serve(ctx context.Context, conn io.ReadWriter, m ops.Machine, stateDir stri
 	return err
 }
 
-// remember learns from the journal which authorities were made here.
-func (s *server) remember() {
+// remember learns from the journal which authorities were made here, and whether the last run came to its end.
+func (s *server) remember() (open bool) {
 	j, _, err := readJournal(s.dir)
 	if err != nil {
 		log.Printf("%v", err)
-		return
+		return false
 	}
 	for _, c := range j.changes {
 		if op, err := ops.Decode(c.Last); err == nil {
 			s.authorities.learn(op)
 		}
 	}
+	return j.last != nil && j.last.open
 }
 
 // listen reads calls until the peer has left, asked us to end, or been silent for too long.

@@ -24,6 +24,10 @@ const (
 	doSign     = "sign"
 	doReadCA   = "read-ca"
 	doReset    = "reset"
+	doEnd      = "end"
+	doPast     = "past"
+	doLast     = "last"
+	doUndo     = "undo"
 	doForget   = "forget"
 	doSurvey   = "survey"
 	doPing     = "ping"
@@ -40,6 +44,7 @@ type call struct {
 	Run     string       `json:"run,omitempty"`
 	Phase   string       `json:"phase,omitempty"`
 	Steps   []wireOp     `json:"steps,omitempty"`
+	Keys    []ops.Key    `json:"keys,omitempty"`
 	Holder  *Holder      `json:"holder,omitempty"`
 	Name    string       `json:"name,omitempty"` // of an authority
 	Request *pki.Request `json:"request,omitempty"`

@@ -40,6 +40,8 @@ func Run(t *testing.T, open func(t *testing.T) *agent.Session, root string) {
 	t.Run("observing changes nothing and keeps the order", s.observes)
 	t.Run("one run at a time", s.locks)
 	t.Run("convergent, idempotent and reversible", s.converges)
+	t.Run("the last run can be undone alone", s.undoes)
+	t.Run("undoing the only run is a reset", s.undoesTheFirst)
 	t.Run("resumable after a failure at every step", s.resumes)
 	t.Run("resumable after a cancellation at every step", s.survivesCancellation)
 	t.Run("signs what was asked for and nothing else", s.signs)
