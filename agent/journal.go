@@ -29,9 +29,9 @@ type record struct {
 	Phase   string          `json:"phase,omitempty"`
 	Key     ops.Key         `json:"key"`
 	Why     string          `json:"why,omitempty"`
-	Wish    json.RawMessage `json:"wish,omitempty"` // with intent
-	Was     json.RawMessage `json:"was,omitempty"`  // with intent: the observation just before
-	Kept    []kept          `json:"kept,omitempty"` // with intent: the originals that were put aside for it
+	Wish    json.RawMessage `json:"wish,omitempty"`  // with intent
+	Was     json.RawMessage `json:"was,omitempty"`   // with intent: the observation just before
+	Kept    []kept          `json:"kept,omitempty"`  // with intent: the originals that were put aside for it
 	Aside   []kept          `json:"aside,omitempty"` // with intent: our own earlier work that was put aside for it, for undo alone
 }
 

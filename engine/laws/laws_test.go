@@ -12,8 +12,9 @@ import (
 	"github.com/kubewright/kubewright/pki"
 )
 
-// in is what the phases of these tests are computed from: whether the target is the one with the authority.
-type in struct{ master bool }
+// in is what the phases of these tests are computed from: whether the target is the one with the authority, and whether another thing
+// is wanted than at first.
+type in struct{ master, other bool }
 
 func phase(name string, on func(in) bool, after []string, ops ...ops.Op) engine.Phase[in] {
 	return engine.Phase[in]{Name: name, Short: "do " + name, Long: "It does " + name + ".", On: on, After: after,
@@ -81,6 +82,56 @@ func prepare(_ string, m *ops.Pretend) error {
 
 func TestGoodPhasesKeepAllLaws(t *testing.T) {
 	Check(t, World{Prepare: prepare}, lawful(), fleet2...)
+}
+
+// TestGoodPhasesCanBeUndone has the lawful phases wanted otherwise by a second run, with one more phase.
+func TestGoodPhasesCanBeUndone(t *testing.T) {
+	CheckUndo(t, World{Prepare: prepare}, changeable(), []engine.At[in]{{Name: "worker", In: in{}}, {Name: "master", In: in{master: true}}},
+		[]engine.At[in]{{Name: "worker", In: in{other: true}}, {Name: "master", In: in{master: true, other: true}}})
+}
+
+// changeable is the lawful phases, which say something else where the input is the other one.
+func changeable() []engine.Phase[in] {
+	lawful := lawful()
+	steps := lawful[0].Steps
+	lawful[0].Steps = func(i in) ([]engine.Step, error) {
+		all, err := steps(i)
+		if err != nil || !i.other {
+			return all, err
+		}
+		for n, s := range all {
+			switch op := s.Op.(type) {
+			case ops.Block:
+				op.Lines = op.Lines[:1]
+				all[n].Op = op
+			case ops.File:
+				op.Content, op.Mode = append(op.Content, "and more\n"...), 0o640
+				all[n].Op = op
+			case ops.Sysctl:
+				op.Value = "0"
+				all[n].Op = op
+			}
+		}
+		more := ops.File{Path: "/opt/only/second", Content: []byte("x"), Mode: 0o600}
+		return append(all, engine.Step{Op: more, Why: "only the second run wants it"}), nil
+	}
+	return lawful
+}
+
+// TestWhatCannotBeUndoneIsFound: a program that leaves something behind in the second run.
+func TestWhatCannotBeUndoneIsFound(t *testing.T) {
+	p := engine.Phase[in]{Name: "p", Short: "do p", Long: "It does p.", Steps: func(i in) ([]engine.Step, error) {
+		all := []engine.Step{{Op: ops.Symlink{Path: "/etc/x", Target: "/etc/motd"}, Why: "y"}}
+		if i.other {
+			all = append(all, engine.Step{Op: ops.Module{Name: "litter", Loaded: true}, Why: "y"})
+		}
+		return all, nil
+	}}
+	c := &check[in]{World: World{Prepare: prepare}, phases: []engine.Phase[in]{p}, targets: []engine.At[in]{{Name: "worker"}}, ctx: t.Context(), tmp: func() string { return scratch(t) }}
+	err := undoable(c, []engine.At[in]{{Name: "worker", In: in{other: true}}})
+	if err == nil || !strings.Contains(err.Error(), "undo: worker:/etc/litter is there") {
+		t.Errorf("got %v", err)
+	}
 }
 
 // TestBrokenLawsAreFound has a list of phases for each law that breaks it, and what is said of it.
