@@ -41,15 +41,15 @@ func (b AgentBinary) path() string { return agent.StateDir + "/agent/" + b.ID() 
 // round trip; a host that does not is sent it first. answer is asked what only the workstation knows. The context bounds the start,
 // not the session.
 func (c *Conn) Agent(ctx context.Context, bin AgentBinary, answer func(context.Context, ops.Question) ([]byte, error)) (*agent.Session, error) {
-	s, err := c.startAgent(ctx, bin, answer)
+	s, err := c.startAgent(ctx, bin, bin.path(), answer)
 	var missing *missingError
 	if !errors.As(err, &missing) {
 		return s, err
 	}
-	if err := c.sendAgent(ctx, bin); err != nil {
+	if err := c.sendAgent(ctx, bin, bin.path()); err != nil {
 		return nil, err
 	}
-	s, err = c.startAgent(ctx, bin, answer)
+	s, err = c.startAgent(ctx, bin, bin.path(), answer)
 	if errors.As(err, &missing) {
 		return nil, c.addr.fail("start the agent", missing.end, "look whether /var/lib on the host is mounted noexec, and what its log says")
 	}
@@ -62,12 +62,12 @@ type missingError struct{ end *ExitError }
 
 func (e *missingError) Error() string { return "there is no agent: " + e.end.Error() }
 
-func (c *Conn) startAgent(ctx context.Context, bin AgentBinary, answer func(context.Context, ops.Question) ([]byte, error)) (*agent.Session, error) {
+func (c *Conn) startAgent(ctx context.Context, bin AgentBinary, at string, answer func(context.Context, ops.Question) ([]byte, error)) (*agent.Session, error) {
 	sudo := ""
 	if c.addr.User != "root" {
 		sudo = "sudo -n "
 	}
-	p, err := c.run(ctx, sudo+bin.path()+" serve")
+	p, err := c.run(ctx, sudo+at+" serve")
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (c *Conn) recognise(bin AgentBinary, h agent.Hello) error {
 }
 
 // sendAgent uploads the build for the host's architecture.
-func (c *Conn) sendAgent(ctx context.Context, bin AgentBinary) error {
+func (c *Conn) sendAgent(ctx context.Context, bin AgentBinary, at string) error {
 	arch, err := c.arch(ctx)
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func (c *Conn) sendAgent(ctx context.Context, bin AgentBinary) error {
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != build.SHA256 {
 		return c.addr.fail("send the agent", errors.New("the agent inside kubewright is damaged"), "install kubewright again")
 	}
-	err = c.Upload(ctx, bin.path(), int64(len(data)), bytes.NewReader(data), 0o700)
+	err = c.Upload(ctx, at, int64(len(data)), bytes.NewReader(data), 0o700)
 	c.closeFiles() // the host may allow one session only
 	return err
 }

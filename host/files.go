@@ -130,7 +130,7 @@ var writable = regexp.MustCompile(`^` + agent.StateDir + `(/[a-z0-9][a-z0-9-]*)+
 // Upload writes a file below /var/lib/kubewright as root: whole, on the disk and then renamed into place, or not at all.
 // Directories on the way are made for root alone.
 func (c *Conn) Upload(ctx context.Context, name string, size int64, r io.Reader, mode fs.FileMode) error {
-	if !writable.MatchString(name) {
+	if !writable.MatchString(name) && !passing.MatchString(name) {
 		return c.addr.fail("upload "+Printable(name), errors.New("this is no path below "+agent.StateDir), "this is a mistake in kubewright; please report it")
 	}
 	release, err := c.opts.limits.upload(ctx)
@@ -172,10 +172,16 @@ func (c *Conn) put(ctx context.Context, name string, size int64, r io.Reader, mo
 	if !f.root {
 		return c.putBySudo(ctx, f, name, size, r, mode)
 	}
+	if passing.MatchString(name) {
+		err = f.makeDir(path.Dir(name)) // which nobody else may have made
+	}
 	for _, dir := range stateDirs(name) {
-		if err := f.ensureDir(dir); err != nil {
-			return err
+		if err == nil {
+			err = f.ensureDir(dir)
 		}
+	}
+	if err != nil {
+		return err
 	}
 	part := name + ".part-" + strconv.FormatUint(rand.Uint64(), 36) // another run may be sending the same file
 	err = f.write(ctx, part, size, r, mode)
@@ -188,8 +194,11 @@ func (c *Conn) put(ctx context.Context, name string, size int64, r io.Reader, mo
 	return err
 }
 
-// stateDirs are the directories from the state directory down to the one that holds name.
+// stateDirs are the directories from the state directory down to the one that holds name; for what is in memory there are none.
 func stateDirs(name string) []string {
+	if passing.MatchString(name) {
+		return nil
+	}
 	dirs := []string{agent.StateDir}
 	rest := strings.TrimPrefix(path.Dir(name), agent.StateDir)
 	for part := range strings.SplitSeq(strings.Trim(rest, "/"), "/") {
@@ -205,10 +214,7 @@ func stateDirs(name string) []string {
 func (f *files) ensureDir(dir string) error {
 	fi, err := f.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := f.Mkdir(dir); err != nil {
-			return err
-		}
-		return f.Chmod(dir, 0o700)
+		return f.makeDir(dir)
 	}
 	if err != nil {
 		return err
@@ -220,6 +226,14 @@ func (f *files) ensureDir(dir string) error {
 		return f.Chmod(dir, 0o700)
 	}
 	return nil
+}
+
+// makeDir makes a directory that is not there, for its owner alone.
+func (f *files) makeDir(dir string) error {
+	if err := f.Mkdir(dir); err != nil {
+		return err
+	}
+	return f.Chmod(dir, 0o700)
 }
 
 // write fills a file and brings it to the disk.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"io"
 	"io/fs"
+	"path"
 	"strconv"
 	"strings"
 )
@@ -53,7 +54,11 @@ func (c *Conn) sudoError(end *ExitError) error {
 // putBySudo is the way for a host whose sftp-server cannot be run through sudo: the file goes to a directory of the login's own,
 // which nobody else can enter, and root copies it from there. All names are ours, so that no argument needs quoting.
 func (c *Conn) putBySudo(ctx context.Context, f *files, name string, size int64, r io.Reader, mode fs.FileMode) error {
-	stage := ".kubewright-" + randomHex()
+	stage, dirs := ".kubewright-"+randomHex(), "install -d -m 0700 -o root -g root "+strings.Join(stateDirs(name), " ")
+	if passing.MatchString(name) {
+		// Not even the login's home is written to. Unlike install, mkdir takes no directory that is there already.
+		stage, dirs = "/dev/shm/"+stage, "mkdir -m 0700 "+path.Dir(name)
+	}
 	if err := f.Mkdir(stage); err != nil {
 		return err
 	}
@@ -72,7 +77,7 @@ func (c *Conn) putBySudo(ctx context.Context, f *files, name string, size int64,
 	}
 	part := name + ".part"
 	for _, command := range []string{
-		"install -d -m 0700 -o root -g root " + strings.Join(stateDirs(name), " "),
+		dirs,
 		"install -T -m 0" + strconv.FormatUint(uint64(mode.Perm()), 8) + " -o root -g root " + staged + " " + part,
 		"sync " + part,
 		"mv -f -T " + part + " " + name,

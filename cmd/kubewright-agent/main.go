@@ -4,12 +4,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"regexp"
 	"syscall"
 
 	"github.com/kubewright/kubewright/agent"
@@ -45,6 +48,9 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		_, err := fmt.Fprintln(out, agent.Version)
 		return err
 	case "serve":
+		if err := vanish(); err != nil {
+			return err
+		}
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 		defer stop()
 		// A closed pipe or terminal is for Serve to notice, at a safe point. The signals are caught, not ignored: what is
@@ -54,6 +60,18 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		return agent.Serve(ctx, pipes{in, out}, ops.NewHost(*state, nil), *state)
 	}
 	return fmt.Errorf("there is no %q\n%s", args[0], usage)
+}
+
+// inMemory is where kubewright puts an agent that shall leave nothing behind.
+var inMemory = regexp.MustCompile(`^(/run|/dev/shm)/kubewright-[0-9a-f]{16}/kubewright-agent$`)
+
+// vanish removes the program's file and its directory where they lie in memory: the process needs neither, and however it ends, nothing is left.
+func vanish() error {
+	path, err := os.Executable()
+	if err != nil || !inMemory.MatchString(path) {
+		return nil
+	}
+	return errors.Join(os.Remove(path), os.Remove(filepath.Dir(path)))
 }
 
 // pipes are the two ends as one connection.

@@ -35,6 +35,7 @@ type member struct {
 	conn *host.Conn
 	name string
 	skew preflight.Skew // how far its clock is before ours
+	left bool           // its agent lies in the state directory, perhaps only because of us
 }
 
 // Name makes a member an engine.Target.
@@ -54,10 +55,10 @@ const (
 	maxSigning    = 32 // all of a cluster's nodes ask the one host that holds its authority
 )
 
-// connect reaches every host at the same time. With a holder it also takes every host's lock. All failures are told together; on
-// failure nothing stays open.
+// connect reaches every host at the same time. With a holder it also takes every host's lock, and leaves the agent there for the next
+// time; without one nothing is written on any disk. All failures are told together; on failure nothing stays open.
 func connect(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle, holder *agent.Holder) (*fleet, error) {
-	f, err := connectSome(ctx, c, b)
+	f, err := connectTo(ctx, c, b, c.Spec.Hosts, holder != nil)
 	if err == nil && holder != nil {
 		err = f.lock(ctx, *holder)
 	}
@@ -68,20 +69,25 @@ func connect(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle, holder
 	return f, nil
 }
 
-// connectSome is for those who make do with the hosts that can be reached: the fleet has them, and the error names the others.
+// connectSome is for those who make do with the hosts that can be reached: the fleet has them, and the error names the others. Like connect
+// without a holder it writes nothing.
 func connectSome(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle) (*fleet, error) {
+	return connectTo(ctx, c, b, c.Spec.Hosts, false)
+}
+
+func connectTo(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle, hosts []inventory.Host, stay bool) (*fleet, error) {
 	f := &fleet{cluster: c, bundle: b, hosts: map[string]*member{}, signing: make(chan struct{}, maxSigning)}
 	bin, err := agentBinary()
 	if err != nil {
 		return f, err
 	}
 	limits := host.NewLimits(maxHandshakes, maxUploads)
-	errs := make([]error, len(c.Spec.Hosts))
+	errs := make([]error, len(hosts))
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for i, h := range c.Spec.Hosts {
+	for i, h := range hosts {
 		wg.Go(func() {
-			m, err := f.reach(ctx, h, bin, limits)
+			m, err := f.reach(ctx, h, bin, limits, stay)
 			if err != nil {
 				errs[i] = err
 				return
@@ -95,33 +101,40 @@ func connectSome(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle) (*
 	return f, errors.Join(errs...)
 }
 
-func (f *fleet) reach(ctx context.Context, h inventory.Host, bin host.AgentBinary, limits *host.Limits) (*member, error) {
+func (f *fleet) reach(ctx context.Context, h inventory.Host, bin host.AgentBinary, limits *host.Limits, stay bool) (*member, error) {
 	conn, err := host.Dial(ctx, address(h), host.WithLimits(limits))
 	if err != nil {
 		return nil, err
 	}
 	asked := time.Now()
-	s, err := conn.Agent(ctx, bin, func(ctx context.Context, q ops.Question) ([]byte, error) {
+	answer := func(ctx context.Context, q ops.Question) ([]byte, error) {
 		if f.answers == nil {
 			return nil, errors.New("nothing is being applied")
 		}
 		return f.answers.Answer(ctx, h.Name, q)
-	})
+	}
+	m := &member{conn: conn, name: h.Name, left: stay}
+	if stay {
+		m.Session, err = conn.Agent(ctx, bin, answer)
+	} else {
+		m.Session, m.left, err = conn.Look(ctx, bin, answer)
+	}
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
 	// Somewhere between the question and now it was the time that the host says.
 	took := time.Since(asked)
-	return &member{Session: s, conn: conn, name: h.Name, skew: preflight.Skew{Ahead: time.Until(s.Facts().Now) + took/2, Within: took / 2}}, nil
+	m.skew = preflight.Skew{Ahead: time.Until(m.Facts().Now) + took/2, Within: took / 2}
+	return m, nil
 }
 
 // parting is how long a host may take to forget us.
 const parting = 3 * time.Second
 
 func (m *member) close() {
-	if m.Facts().Changes == 0 {
-		// Who only looked leaves no trace. A host that has been changed since knows better, and one that is away cannot be helped.
+	if m.left && m.Facts().Changes == 0 {
+		// Who changed nothing leaves no trace. A host that has been changed since knows better, and one that is away cannot be helped.
 		ctx, cancel := context.WithTimeout(context.Background(), parting)
 		_ = m.Forget(ctx)
 		cancel()

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/kubewright/kubewright/agent"
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 )
@@ -97,10 +98,14 @@ func (s *Server) exec(ctx context.Context, ch ssh.Channel, command string) int {
 		if s.opts.Agent == nil {
 			return 137
 		}
+		if !strings.HasPrefix(argv[0], agent.StateDir) { // in memory, from where the agent removes itself
+			os.Remove(s.path(argv[0]))
+			os.Remove(filepath.Dir(s.path(argv[0])))
+		}
 		return s.opts.Agent(ctx, ch, ch.Stderr())
 	case argv[0] == sftpServer && f.Sudo != SudoBare:
 		return s.sftp(ch, root)
-	case slices.Contains([]string{"install", "mv", "sync"}, argv[0]) && root:
+	case slices.Contains([]string{"install", "mv", "sync", "mkdir", "rm", "rmdir"}, argv[0]) && root:
 		if err := s.coreutil(argv); err != nil {
 			fmt.Fprintf(ch.Stderr(), "%s: %v\n", argv[0], err)
 			return 1
@@ -127,10 +132,15 @@ func (s *Server) sudo(how Sudo, stderr io.Writer) int {
 	return 1
 }
 
-// coreutil knows the forms of install, mv and sync that are used, and no others.
+// coreutil knows the forms of the coreutils that are used, and no others.
 func (s *Server) coreutil(argv []string) error {
 	line := strings.Join(argv, " ")
-	home := func(p string) string { return filepath.Join(s.path("home/"+s.User), p) }
+	home := func(p string) string {
+		if filepath.IsAbs(p) {
+			return s.path(p)
+		}
+		return filepath.Join(s.path("home/"+s.User), p)
+	}
 	var mode, from, to string
 	switch {
 	case strings.HasPrefix(line, "install -d -m 0700 -o root -g root /"):
@@ -153,6 +163,10 @@ func (s *Server) coreutil(argv []string) error {
 		return os.WriteFile(s.path(to), data, os.FileMode(bits))
 	case scan(line, "mv -f -T %s %s", &from, &to):
 		return os.Rename(s.path(from), s.path(to))
+	case scan(line, "mkdir -m 0700 %s", &to):
+		return os.Mkdir(s.path(to), 0o700)
+	case scan(line, "rm -f %s", &from), scan(line, "rmdir %s", &from):
+		return os.Remove(s.path(from))
 	case scan(line, "sync %s", &from):
 		_, err := os.Stat(s.path(from))
 		return err
