@@ -119,6 +119,12 @@ func (w *worker) undo(ctx context.Context, m ops.Machine, c *change, wish, last,
 	}
 	// What was absent is removed once more even where it is absent: a crash may have left the directories made for it.
 	if !ops.Equal(first, was) || absent(first) {
+		if unit, ok := first.(ops.Unit); ok && unit.Active {
+			// What was put back is older than what the service manager has read, so by itself it sees nothing new.
+			if err := m.Units().Reload(ctx); err != nil {
+				return "", err
+			}
+		}
 		if err := w.set(ctx, m, first, was); err != nil {
 			return "", err
 		}
@@ -170,6 +176,9 @@ func (w *worker) renew(ctx context.Context, m ops.Machine, unit string) error {
 	defer w.end()
 	now, err := m.Units().State(ctx, unit)
 	if err != nil || !now.Active || !now.Exists || now.Inputs == "" && !now.Replaced {
+		return err
+	}
+	if err := m.Units().Reload(ctx); err != nil {
 		return err
 	}
 	return m.Units().Restart(ctx, unit)

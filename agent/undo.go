@@ -125,6 +125,9 @@ func (w *worker) startAgain(ctx context.Context, m ops.Machine, c *change, state
 			return false, err
 		}
 		defer w.end()
+		if err := m.Units().Reload(ctx); err != nil {
+			return false, err
+		}
 		return true, m.Units().Restart(ctx, unit.Name)
 	case unit.Inputs == "":
 		return false, w.renew(ctx, m, unit.Name)

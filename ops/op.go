@@ -76,6 +76,8 @@ type Units interface {
 	Disable(ctx context.Context, name string) error
 	// Restart starts or restarts the unit and returns when the job is done, reloading unit files first where they changed.
 	Restart(ctx context.Context, name string) error
+	// Reload has all unit files read again, also those that are older than what was read of them.
+	Reload(ctx context.Context) error
 	// Stop stops the unit and, where all is set, every process left in its control group.
 	Stop(ctx context.Context, name string, all bool) error
 }

@@ -14,6 +14,13 @@ type pretendUnit struct {
 	given  bool // there without a file
 	effect func(active bool)
 	broken error
+	read   *readUnit // what was read of its files, as long as that counts
+}
+
+// readUnit is what a service manager has read of a unit's files. Until it is told to read again it knows a change only by a file that is newer.
+type readUnit struct {
+	inputs string
+	newest time.Time
 }
 
 // Give says that there is a unit, whether or not there is a file of it, and how it is.
@@ -83,16 +90,26 @@ func (t pretendUnits) State(_ context.Context, name string) (UnitState, error) {
 	return s, nil
 }
 
-func (t pretendUnits) Enable(_ context.Context, name string) error {
+func (t pretendUnits) Enable(ctx context.Context, name string) error {
 	if !t.exists(name) {
 		return fmt.Errorf("enable %s: there is no such unit", name)
 	}
 	t.change(name, func(u *pretendUnit) { u.Enabled = true })
-	return nil
+	return t.Reload(ctx)
 }
 
-func (t pretendUnits) Disable(_ context.Context, name string) error {
+func (t pretendUnits) Disable(ctx context.Context, name string) error {
 	t.change(name, func(u *pretendUnit) { u.Enabled = false })
+	return t.Reload(ctx)
+}
+
+// Reload forgets what was read of all units.
+func (t pretendUnits) Reload(context.Context) error {
+	t.p.mu.Lock()
+	defer t.p.mu.Unlock()
+	for _, u := range t.p.units {
+		u.read = nil
+	}
 	return nil
 }
 
@@ -112,15 +129,23 @@ func (t pretendUnits) Restart(_ context.Context, name string) error {
 		t.change(name, func(u *pretendUnit) { u.Active, u.Unsettled = false, true })
 		return fmt.Errorf("%s did not start: %w", name, u.broken)
 	}
-	inputs, now := t.inputs(name), t.p.Now()
-	t.change(name, func(u *pretendUnit) { u.Active, u.Unsettled, u.Inputs, u.Since = true, false, inputs, now })
+	files, now := t.inputs(name), t.p.Now()
+	t.change(name, func(u *pretendUnit) {
+		if u.read == nil || files.newest.After(u.read.newest) {
+			u.read = &files
+		}
+		u.Active, u.Unsettled, u.Inputs, u.Since = true, false, u.read.inputs, now
+	})
 	t.effects(name, true)
 	return nil
 }
 
 func (t pretendUnits) Stop(_ context.Context, name string, _ bool) error {
 	was := false
-	t.change(name, func(u *pretendUnit) { was, u.Active, u.Unsettled, u.Inputs = u.Active, false, false, "" })
+	t.change(name, func(u *pretendUnit) {
+		was, u.Active, u.Unsettled, u.Inputs = u.Active, false, false, ""
+		u.read = nil // what is at rest is read again when it is needed
+	})
 	if was {
 		t.effects(name, false)
 	}
@@ -143,27 +168,29 @@ func (t pretendUnits) effects(name string, active bool) {
 }
 
 // inputs reads InputsVar from the unit's file and its drop-ins, as the process that systemd starts would have it.
-func (t pretendUnits) inputs(name string) string {
+func (t pretendUnits) inputs(name string) (now readUnit) {
 	var files []string
 	for _, dir := range unitDirs {
 		files = append(files, t.p.Path(dir+name))
 		drops, _ := filepath.Glob(t.p.Path(dir+name+".d") + "/*.conf")
 		files = append(files, drops...)
 	}
-	value := ""
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			continue
 		}
+		if fi, err := os.Stat(file); err == nil && fi.ModTime().After(now.newest) {
+			now.newest = fi.ModTime()
+		}
 		for line := range strings.Lines(string(data)) {
 			assigned, ok := strings.CutPrefix(strings.TrimSpace(line), "Environment=")
 			if v, found := strings.CutPrefix(strings.Trim(assigned, `"`), InputsVar+"="); ok && found {
-				value = v
+				now.inputs = v
 			}
 		}
 	}
-	return value
+	return now
 }
 
 func (p *Pretend) modprobe(argv []string) ([]byte, error) {

@@ -95,6 +95,16 @@ func (s *systemd) Disable(ctx context.Context, name string) error {
 	return s.reload(ctx, conn)
 }
 
+// Reload is for what Restart does not see: whether systemd needs to read a file again goes by its time, and one that was put back is older than the one
+// it replaced.
+func (s *systemd) Reload(ctx context.Context) error {
+	conn, err := s.get(ctx)
+	if err != nil {
+		return err
+	}
+	return s.reload(ctx, conn)
+}
+
 func (s *systemd) reload(ctx context.Context, conn *sd.Conn) error {
 	if err := conn.ReloadContext(ctx); err != nil {
 		return fmt.Errorf("reload systemd: %w", err)
