@@ -21,6 +21,7 @@ type Plan struct {
 // PlannedWork is a work after a look at its target.
 type PlannedWork struct {
 	Work
+	Seen    []ops.Op // how each step's thing is now
 	Changes []Change // the steps whose things are not as they should be
 	Err     error    // why the target could not be looked at; then Changes is unknown
 }
@@ -28,19 +29,23 @@ type PlannedWork struct {
 // Change is a step that is not so yet.
 type Change struct {
 	Step
-	Was ops.Op // how it is now
+	Was  ops.Op // how it is now
+	Note string // what is known of how it came to be so
 }
 
 // Diff shows the change as a unified diff of the two statements, without secrets.
-func (c Change) Diff() string {
+func (c Change) Diff() string { return c.between("now", "wanted") }
+
+// between is the diff with other words for its two sides.
+func (c Change) between(then, later string) string {
 	side := func(op ops.Op, when string) (label, text string) {
 		if !present(op) {
 			return string(op.Key()) + " (absent)", ""
 		}
 		return string(op.Key()) + " (" + when + ")", ops.Text(op)
 	}
-	is, was := side(c.Was, "now")
-	wanted, wish := side(c.Op, "wanted")
+	is, was := side(c.Was, then)
+	wanted, wish := side(c.Op, later)
 	return udiff.Unified(is, wanted, was, wish)
 }
 
@@ -171,6 +176,7 @@ func observe(ctx context.Context, plan *Plan, mine []int, t Target) error {
 	for _, i := range mine {
 		w := &plan.Works[i]
 		for _, s := range w.Steps {
+			w.Seen = append(w.Seen, seen[0])
 			if !ops.Equal(s.Op, seen[0]) {
 				w.Changes = append(w.Changes, Change{Step: s, Was: seen[0]})
 			}

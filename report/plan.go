@@ -14,7 +14,8 @@ import (
 
 // Options say how a plan is shown.
 type Options struct {
-	Diffs bool // what each change changes, below it
+	Name  string // what the plan is called in its last line; default: plan
+	Diffs bool   // what each change changes, below it
 	Color bool
 	Notes []Note
 }
@@ -61,13 +62,17 @@ func Plan(w io.Writer, p *engine.Plan, o Options) error {
 	for _, n := range o.Notes {
 		fmt.Fprintf(&b, "%s: %s\n", Escape(n.About), Escape(n.Text))
 	}
+	name := "plan"
+	if o.Name != "" {
+		name = o.Name
+	}
 	switch {
 	case p.Empty():
 		b.WriteString("nothing to do\n")
 	case unseen > 0:
-		fmt.Fprintf(&b, "plan: %s on %s; %s could not be looked at\n", count(p.Count("", ""), "change"), count(hosts, "host"), count(unseen, "host"))
+		fmt.Fprintf(&b, "%s: %s on %s; %s could not be looked at\n", name, count(p.Count("", ""), "change"), count(hosts, "host"), count(unseen, "host"))
 	default:
-		fmt.Fprintf(&b, "plan: %s on %s\n", count(p.Count("", ""), "change"), count(hosts, "host"))
+		fmt.Fprintf(&b, "%s: %s on %s\n", name, count(p.Count("", ""), "change"), count(hosts, "host"))
 	}
 	_, err := w.Write(b.Bytes())
 	return err
@@ -103,6 +108,9 @@ func planPhase(b *bytes.Buffer, work engine.PlannedWork, o Options) {
 			line = colors[verb] + line + plainColor
 		}
 		fmt.Fprintf(b, "    %s  %s  %s%s\n", line, pad(Escape(string(c.Op.Key())), column), Escape(c.Why), oneWayNote(c))
+		if c.Note != "" {
+			fmt.Fprintf(b, "        %s\n", Escape(c.Note))
+		}
 		if o.Diffs {
 			planDiff(b, c.Diff(), o)
 		}
@@ -167,6 +175,7 @@ type planChange struct {
 	Verb   string  `json:"verb"`
 	Why    string  `json:"why"`
 	OneWay bool    `json:"oneWay,omitempty"`
+	Note   string  `json:"note,omitempty"`
 	Diff   string  `json:"diff,omitempty"`
 }
 
@@ -184,7 +193,7 @@ func PlanJSON(w io.Writer, p *engine.Plan, o Options) error {
 			}
 			pw := planWork{Name: work.Phase, Short: work.Short, After: work.After, Steps: len(work.Steps), Changes: []planChange{}}
 			for _, c := range work.Changes {
-				pc := planChange{Key: c.Op.Key(), Verb: c.Verb(), Why: c.Why, OneWay: oneWay(c)}
+				pc := planChange{Key: c.Op.Key(), Verb: c.Verb(), Why: c.Why, OneWay: oneWay(c), Note: c.Note}
 				if o.Diffs {
 					pc.Diff = c.Diff()
 				}

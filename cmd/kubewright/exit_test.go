@@ -155,7 +155,7 @@ func TestResetWantsTheName(t *testing.T) {
 		{"lab ", "", "called lab, not lab "},
 		{"x\x1b[2J", "", `not x\x1b[2J`},
 	} {
-		err := confirm(strings.NewReader(row.in), io.Discard, c, row.yes)
+		err := confirm(strings.NewReader(row.in), io.Discard, c, row.yes, "reset takes the cluster off its hosts", "")
 		if row.want == "" && err != nil || row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want) || exitCode(err) != exitRefused) {
 			t.Errorf("--yes=%q: %v", row.yes, err)
 		}

@@ -25,6 +25,7 @@ type fleet struct {
 	cluster *inventory.Cluster
 	bundle  *bundle.Bundle // nil where nothing is sent
 	hosts   map[string]*member
+	target  *addons.API     // the cluster itself, once it was asked for
 	answers *phases.Answers // set before anything is applied
 	signing chan struct{}   // one for each signature under way
 }
@@ -60,7 +61,7 @@ const (
 func connect(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle, holder *agent.Holder) (*fleet, error) {
 	f, err := connectTo(ctx, c, b, c.Spec.Hosts, holder != nil)
 	if err == nil && holder != nil {
-		err = f.lock(ctx, *holder)
+		err = f.lock(ctx, *holder, namesOf(c.Spec.Hosts))
 	}
 	if err != nil {
 		f.close()
@@ -198,7 +199,15 @@ func (f *fleet) targets() []engine.Target {
 			out = append(out, m)
 		}
 	}
-	return append(out, addons.NewAPI(phases.ClusterTarget, f.rest))
+	return append(out, f.api())
+}
+
+// api is the cluster as a target.
+func (f *fleet) api() *addons.API {
+	if f.target == nil {
+		f.target = addons.NewAPI(phases.ClusterTarget, f.rest)
+	}
+	return f.target
 }
 
 // member finds a connected host.

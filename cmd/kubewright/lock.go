@@ -12,15 +12,9 @@ import (
 	"github.com/kubewright/kubewright/agent"
 )
 
-// lock takes the lock of every host that was reached: the first one's alone, then the others' at the same time. Of two runs over the same inventory
-// one so gets them all and the other none.
-func (f *fleet) lock(ctx context.Context, holder agent.Holder) error {
-	var reached []string
-	for _, h := range f.cluster.Spec.Hosts {
-		if f.hosts[h.Name] != nil {
-			reached = append(reached, h.Name)
-		}
-	}
+// lock takes the locks of hosts that were reached: the first one's alone, then the others' at the same time. Of two runs over the same inventory, in
+// whose order they are named, one so gets them all and the other none.
+func (f *fleet) lock(ctx context.Context, holder agent.Holder, reached []string) error {
 	if len(reached) == 0 {
 		return nil
 	}

@@ -57,7 +57,7 @@ func root() *cobra.Command {
 		SilenceUsage: true, SilenceErrors: true, Version: version,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	cmd.AddCommand(initCommand(), configCommand(), trustCommand(), preflightCommand(), planCommand(), upCommand(), statusCommand(), resetCommand(),
+	cmd.AddCommand(initCommand(), configCommand(), trustCommand(), preflightCommand(), planCommand(), upCommand(), statusCommand(), undoCommand(), resetCommand(),
 		kubeconfigCommand(), phaseCommand(), bundleCommand(), labCommand(), versionCommand())
 	cmd.InitDefaultHelpCmd()
 	cmd.InitDefaultCompletionCmd()
@@ -118,6 +118,9 @@ func finish(err error) int {
 	if errors.As(err, &problems) {
 		fmt.Fprintln(os.Stderr, problems.Error())
 		return code
+	}
+	if other := (*brokenPlan)(nil); errors.As(err, &other) {
+		other.explain(os.Stderr)
 	}
 	for _, e := range flatten(err) {
 		fmt.Fprintf(os.Stderr, "error: %s\n", report.Escape(e.Error()))
@@ -196,6 +199,10 @@ func remedyOf(err error) string {
 	var locked *agent.LockedError
 	if errors.As(err, &locked) {
 		return "wait until it is done; the lock goes with the process that holds it"
+	}
+	var reset *agent.ResetError
+	if errors.As(err, &reset) {
+		return "mend the cause and repeat the command; until then the journal stays in " + agent.StateDir + " on the host"
 	}
 	var step *engine.StepError
 	if errors.As(err, &step) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/ssh"
 
@@ -41,7 +42,7 @@ func TestMain(m *testing.M) {
 //	down NAME                               a port on which nobody listens; sets the same variables
 //	locked NAME USER                        another installer takes the host's lock
 //	connections NAME N                      the host has seen so many TCP connections
-//	bundle DIR                              makes a bundle
+//	bundle DIR [all]                        makes a bundle, with one program or with everything that a cluster needs
 //	fill FILE                               replaces ${variables} in a file
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -199,13 +200,26 @@ func connections(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// makeBundle writes a bundle with one program in it: enough for a command that goes on only with a bundle.
+// makeBundle writes a bundle with one program in it, which is enough for a command that goes on only with a bundle, or one from which steps can be
+// computed.
 func makeBundle(ts *testscript.TestScript, _ bool, args []string) {
 	w, err := bundle.Create(ts.MkAbs(args[0]))
 	ts.Check(err)
 	program := filepath.Join(labOf(ts).TempDir(), "kubelet")
 	ts.Check(os.WriteFile(program, []byte("a program\n"), 0o755))
-	ts.Check(w.AddFile(bundle.Component{Name: "kubelet", Version: "v1.0.0", Platform: bundle.Platform, Source: "example.com/kubelet@v1.0.0"}, program))
+	if len(args) == 1 {
+		ts.Check(w.AddFile(bundle.Component{Name: "kubelet", Version: "v1.0.0", Platform: bundle.Platform, Source: "example.com/kubelet@v1.0.0"}, program))
+		ts.Check(w.Close())
+		return
+	}
+	want := bundle.Want()
+	for _, c := range want.Components {
+		if c.Kind == bundle.KindFile {
+			ts.Check(w.AddFile(want.Component(c), program))
+		} else {
+			ts.Check(w.AddImage(want.Component(c), v1.ConfigFile{OS: "linux", Architecture: "amd64"}))
+		}
+	}
 	ts.Check(w.Close())
 }
 

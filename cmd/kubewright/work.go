@@ -36,15 +36,28 @@ func (f *clusterFlags) load() (*inventory.Cluster, *bundle.Bundle, error) {
 
 // work computes what there is to do once the hosts have told their facts, if nothing stands in the way.
 func (f *fleet) work(ctx context.Context, care caution) ([]engine.Work, error) {
-	if err := f.foreign(); err != nil {
+	if err := f.fit(ctx, care); err != nil {
 		return nil, err
 	}
-	found, err := f.preflight(ctx, care)
+	works, err := engine.Expand(phases.Up(), phases.Inputs(f.cluster, f.facts(), f.bundle.Lock))
 	if err != nil {
 		return nil, err
 	}
+	f.answers = phases.NewAnswers(f.cluster, works, f)
+	return works, nil
+}
+
+// fit refuses hosts that belong to another cluster or cannot be what they should, and warns of what is odd.
+func (f *fleet) fit(ctx context.Context, care caution) error {
+	if err := f.foreign(); err != nil {
+		return err
+	}
+	found, err := f.preflight(ctx, care)
+	if err != nil {
+		return err
+	}
 	if err := found.Err(); err != nil {
-		return nil, coded{exitPreflight, err}
+		return coded{exitPreflight, err}
 	}
 	for _, w := range found.Findings {
 		word := "warning"
@@ -56,12 +69,7 @@ func (f *fleet) work(ctx context.Context, care caution) ([]engine.Work, error) {
 	if d := preflight.ProxyMode(f.cluster, f.facts()); d.Fell() {
 		fmt.Fprintf(os.Stderr, "warning: kube-proxy: %s\n", report.Escape(d.String()))
 	}
-	works, err := engine.Expand(phases.Up(), phases.Inputs(f.cluster, f.facts(), f.bundle.Lock))
-	if err != nil {
-		return nil, err
-	}
-	f.answers = phases.NewAnswers(f.cluster, works, f)
-	return works, nil
+	return nil
 }
 
 // foreign refuses hosts that belong to another cluster, as far as they were reached.
