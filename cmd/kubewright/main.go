@@ -57,7 +57,7 @@ func root() *cobra.Command {
 		SilenceUsage: true, SilenceErrors: true, Version: version,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	cmd.AddCommand(initCommand(), configCommand(), trustCommand(), preflightCommand(), planCommand(), upCommand(), statusCommand(), undoCommand(), resetCommand(),
+	cmd.AddCommand(initCommand(), configCommand(), trustCommand(), preflightCommand(), planCommand(), upCommand(), statusCommand(), driftCommand(), undoCommand(), resetCommand(),
 		kubeconfigCommand(), phaseCommand(), bundleCommand(), labCommand(), versionCommand())
 	cmd.InitDefaultHelpCmd()
 	cmd.InitDefaultCompletionCmd()
