@@ -109,6 +109,11 @@ func (s *server) do(ctx context.Context, c call, r *reply) error {
 		return err
 	case doUndo:
 		return s.alone(ctx, func() error { return s.work.undoRun(ctx, s.machine(c.ID), c.Run, s.tell(c.ID)) })
+	case doNote:
+		if !json.Valid(c.Data) {
+			return errors.New("a note is JSON")
+		}
+		return s.alone(ctx, func() error { return s.work.jot(s.m, c.Run, c.Data) })
 	case doEnd:
 		return s.alone(ctx, func() error { return s.work.close(s.m, c.Run) })
 	case doPast:

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,18 +22,23 @@ type generation struct {
 	resets  bool   // a reset was begun after it, and not finished
 	changes []*change
 	index   map[ops.Key]*change
+	notes   []json.RawMessage
 }
 
 // turn takes in what a record says of the last run.
 func (j *journal) turn(rec record) {
 	g := j.last
-	switch rec.State {
-	case intent:
+	if rec.State == intent || rec.State == note {
 		if g == nil || !g.open {
 			g = &generation{start: j.end, open: true, index: map[ops.Key]*change{}}
 			j.last = g
 		}
 		g.run = rec.Run
+	}
+	switch rec.State {
+	case note:
+		g.notes = append(g.notes, rec.Note)
+	case intent:
 		c := g.index[rec.Key]
 		if c == nil {
 			c = &change{record: rec, ours: map[string]bool{}, begins: j.end}
@@ -101,6 +107,26 @@ func (w *worker) close(m ops.Machine, run string) error {
 		return err
 	}
 	return j.sync()
+}
+
+// jot writes down what the workstation wants to know when the run is undone.
+func (w *worker) jot(m ops.Machine, run string, what json.RawMessage) (err error) {
+	if w.journal == nil {
+		if w.journal, err = openJournal(w.dir); err != nil {
+			return err
+		}
+	}
+	another := w.journal.last == nil || !w.journal.last.open
+	if err := w.journal.write(record{State: note, Time: m.Now().UTC(), Run: run, Note: what}); err != nil {
+		return err
+	}
+	if err := w.journal.sync(); err != nil {
+		return err
+	}
+	if another {
+		w.prune(w.journal)
+	}
+	return nil
 }
 
 // rewind makes the journal read as if the last run had not been: what stands before it, and a line that says so. It takes the journal's place in one

@@ -33,6 +33,7 @@ type record struct {
 	Was     json.RawMessage `json:"was,omitempty"`   // with intent: the observation just before
 	Kept    []kept          `json:"kept,omitempty"`  // with intent: the originals that were put aside for it
 	Aside   []kept          `json:"aside,omitempty"` // with intent: our own earlier work that was put aside for it, for undo alone
+	Note    json.RawMessage `json:"note,omitempty"`  // with note
 }
 
 // The states of a record.
@@ -41,6 +42,7 @@ const (
 	done   = "done"   // the change was made and observed
 	undone = "undone" // reset put the thing back: what it was is no longer ours to know
 
+	note    = "note"    // what the workstation wants to know when the run is undone
 	ended   = "ended"   // the run came to its end: what is changed from here on is another run's
 	undoing = "undoing" // the last run is being undone, so it has no end any more
 	settled = "settled" // the run that came after this was undone: what stands above is for reset only

@@ -16,6 +16,8 @@ type Past struct {
 	First   bool         `json:"first,omitempty"`  // of no earlier one anything is remembered: undoing it is a reset
 	Undone  bool         `json:"undone,omitempty"` // it was undone; of those before it only what reset needs is remembered
 	Changes []PastChange `json:"changes,omitempty"`
+	// Notes are what was noted of it, the first first.
+	Notes []json.RawMessage `json:"notes,omitempty"`
 }
 
 // PastChange is one key that the run changed. The ops hold no secrets.
@@ -62,7 +64,7 @@ func (j *journal) past() any {
 	if g == nil {
 		return wire{}
 	}
-	out := wire{Past: Past{Run: g.run, Open: g.open, Undone: g.spent, First: !g.spent && j.first()}}
+	out := wire{Past: Past{Run: g.run, Open: g.open, Undone: g.spent, First: !g.spent && j.first(), Notes: g.notes}}
 	for _, c := range g.changes {
 		out.Changes = append(out.Changes, pastChange{c.Key, c.Phase, c.Why, c.latest.Run, c.seen, c.Was, c.Last})
 	}
@@ -77,6 +79,12 @@ func (j *journal) memories(keys []ops.Key) any {
 		}
 	}
 	return out
+}
+
+// Note writes JSON into the host's journal that Past gives back as long as the run can be undone. The lock must be held.
+func (s *Session) Note(ctx context.Context, run string, what json.RawMessage) error {
+	_, err := s.call(ctx, call{Do: doNote, Run: run, Data: what}, nil)
+	return err
 }
 
 // End tells the host that a run has come to its end on all hosts. What is changed later is another run's, which can be undone alone. The lock must be held.

@@ -142,9 +142,11 @@ func wasThere(op ops.Op) bool {
 		return op.Active
 	case ops.Probe:
 		return op.OK
+	case ops.Claim:
+		return op.Held
 	}
 	v := reflect.Indirect(reflect.ValueOf(op))
-	for name, there := range map[string]bool{"Absent": false, "Present": true, "Loaded": true, "Held": true} {
+	for name, there := range map[string]bool{"Absent": false, "Present": true, "Loaded": true} {
 		if f := v.FieldByName(name); f.IsValid() && f.Kind() == reflect.Bool && f.Bool() != there {
 			return false
 		}

@@ -233,3 +233,34 @@ func TestNoUndoAfterHalfAReset(t *testing.T) {
 		t.Errorf("undo after half a reset: %v", err)
 	}
 }
+
+// A note belongs to the run that it was written in, and begins it.
+func TestNotes(t *testing.T) {
+	b := newBench(t)
+	furnish(t, b.root)
+	s := b.locked(t, nil)
+	mustApply(t, s, "one", files())
+	mustEnd(t, s, "one")
+	middle := without(snapshot(t, b.root, true), agent.StateDir)
+	for _, text := range []string{`{"a":1}`, `["b"]`} {
+		if err := s.Note(t.Context(), "two", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Note(t.Context(), "two", []byte("{")); err == nil {
+		t.Error("what is no JSON was noted")
+	}
+	mustApply(t, s, "two", otherwise())
+	mustEnd(t, s, "two")
+	p, err := s.Past(t.Context())
+	if err != nil || p.First || p.Run != "two" || fmt.Sprintf("%s", p.Notes) != `[{"a":1} ["b"]]` {
+		t.Errorf("remembered is %+v, %v", p, err)
+	}
+	if err := s.Undo(t.Context(), "two", nil); err != nil {
+		t.Fatal(err)
+	}
+	sameSnapshot(t, "undone", middle, without(snapshot(t, b.root, true), agent.StateDir))
+	if p, err := s.Past(t.Context()); err != nil || len(p.Notes) > 0 {
+		t.Errorf("undone, there is %+v, %v", p, err)
+	}
+}

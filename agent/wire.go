@@ -24,6 +24,7 @@ const (
 	doSign     = "sign"
 	doReadCA   = "read-ca"
 	doReset    = "reset"
+	doNote     = "note"
 	doEnd      = "end"
 	doPast     = "past"
 	doLast     = "last"

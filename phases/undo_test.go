@@ -25,6 +25,9 @@ func TestUndoOfAChangedInventory(t *testing.T) {
 			changed.Spec.Kubelet.MaxPods = 60
 			changed.Spec.APIServer.CertSANs = append(changed.Spec.APIServer.CertSANs, "another.example")
 			changed.Spec.Network.DNSDomain = "other.example"
+			if len(changed.Spec.Packages) == 0 {
+				changed.Spec.Packages = []inventory.Package{{Name: "nfs-common"}}
+			}
 			works, err := engine.Expand(phases.Up(), hosts(phases.Inputs(changed, f.laterFacts(), lock())))
 			if err != nil {
 				t.Fatal(err)

@@ -28,6 +28,7 @@ var (
 	aProblem  = inventory.Problems{{File: "cluster.yaml", Line: 3, Column: 1, Path: "spec", Wrong: "is missing", Code: "KW-INV-000"}}
 	aRefusal  = coded{exitRefused, errors.New("it is there already")}
 	aFinding  = coded{exitPreflight, errors.Join(errors.New("preflight: a"), errors.New("preflight: b"))}
+	aRest     = &agent.ResetError{Failed: []*agent.StepError{{Phase: "host", Key: "file:/x", Cause: errors.New("is busy")}}}
 	aConflict = coded{exitConflict, errors.New("it belongs to prod")}
 )
 
@@ -50,6 +51,8 @@ func TestExitCodes(t *testing.T) {
 		{"a lock", aLock, 6},
 		{"a lock on one of the hosts", fmt.Errorf("node: %w", aLock), 6},
 		{"another cluster's host", aConflict, 7},
+		{"a saved plan that does not hold", broken([]engine.Breach{{Target: "node", Key: "file:/x", Says: "is gone"}}), 7},
+		{"a reset that left something", coded{exitStep, aRest}, 5},
 		{"a refusal", aRefusal, 8},
 		{"a wait that took too long", aWait, 9},
 		{"a difference", coded{exitChanges, errors.New("there is something to do")}, 20},
@@ -113,6 +116,12 @@ func TestWhatIsSaid(t *testing.T) {
 			"  what to do: mend the cause and run the same command again: it continues from there\n"},
 		{"a step with its last lines", &engine.StepError{Target: "node", Cause: errors.New("x"), Last: "one\n\x1b[2Jtwo\n", Remedy: "do this"},
 			"error: node: x\n  its last lines:\n    one\n    \\x1b[2Jtwo\n  what to do: do this\n"},
+		{"a saved plan that does not hold", broken([]engine.Breach{{Target: "node", Key: "file:/x", Says: "value was 0, is 1 now", Diff: "--- a\n+++ b\n@@ -1 +1 @@\n-0\n+1\x1b\n"}}),
+			"node: file:/x: value was 0, is 1 now\n    @@ -1 +1 @@\n    -0\n    +1\\x1b\n" +
+				"error: 1 thing is not as the plan says; nothing was changed: look at it, and make the plan anew with kubewright plan\n"},
+		{"a reset that left something", fmt.Errorf("reset: node: %w", aRest),
+			"error: reset: node: could not be put back: host: file:/x: is busy\n" +
+				"  what to do: mend the cause and repeat the command; until then the journal stays in /var/lib/kubewright on the host\n"},
 		{"words of a host", errors.New("a \x1b[31mred\x1b[0m\nword"), `error: a \x1b[31mred\x1b[0m\nword` + "\n"},
 		{"told already", told{aStep}, ""},
 		{"a difference, which the plan has shown", coded{exitChanges, errors.New("there is something to do")}, ""},

@@ -24,7 +24,7 @@ func undoCommand() *cobra.Command {
 		Long: "Puts every host back to how it was before the last run of up that changed it, from what the hosts themselves remember: what reset\n" +
 			"does for all runs. A run that was cut off and the one that continued it are undone together. It shows what it will do and asks for the\n" +
 			"cluster's name, which --yes gives beforehand. Only the last run can be undone; undoing the first one is a reset.\n" +
-			"What the run changed in the cluster itself, through its API, stays: up with the earlier inventory puts that right.",
+			"The cluster's own objects that the run changed are put back through the API, if that answers.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := inventory.Load(file)
 			if err != nil {
@@ -50,6 +50,13 @@ func undoCommand() *cobra.Command {
 				return aside
 			}
 			plan := f.wayBack(ctx, last, pasts)
+			objects, err := earlierObjects(last, pasts)
+			if err != nil {
+				return errors.Join(aside, err)
+			}
+			if len(objects) > 0 {
+				plan.Works = append(plan.Works, f.objectsBack(ctx, objects))
+			}
 			if err := report.Plan(cmd.OutOrStdout(), plan, report.Options{Name: "undo", Diffs: !short, Color: colorful(os.Stdout)}); err != nil {
 				return err
 			}
@@ -65,10 +72,12 @@ func undoCommand() *cobra.Command {
 			if err := f.lock(ctx, *newHolder(c), last); err != nil {
 				return errors.Join(aside, err)
 			}
+			// While the control plane is what the run made of it, it answers; what of the cluster cannot be put back does not keep the hosts from it.
+			api := f.putObjectsBack(cmd, objects)
 			err = f.putBack(cmd, "undo", last, func(ctx context.Context, m *member, emit func(ops.Progress)) error {
 				return m.Undo(ctx, pasts[m.name].Run, emit)
 			})
-			return errors.Join(aside, err)
+			return errors.Join(aside, api, err)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "f", "cluster.yaml", "the inventory file")

@@ -121,8 +121,13 @@ func up(ctx context.Context, o upOptions) error {
 	if plan.Empty() {
 		fmt.Fprintf(o.out, "nothing to do: %s is as %d steps on %d hosts say (%s)\n",
 			o.cluster.Metadata.Name, steps(works), len(o.cluster.Spec.Hosts), time.Since(began).Round(10*time.Millisecond))
-	} else if err := run(ctx, plan, f.targets(), holder.Run, o); err != nil {
-		return err
+	} else {
+		if err := f.noteObjects(ctx, plan, holder.Run); err != nil {
+			return err
+		}
+		if err := run(ctx, plan, f.targets(), holder.Run, o); err != nil {
+			return err
+		}
 	}
 	if err := f.end(ctx, holder.Run, !plan.Empty()); err != nil {
 		return err
