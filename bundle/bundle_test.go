@@ -38,8 +38,12 @@ func specimen(t *testing.T) string {
 		}
 		layers = append(layers, Layer{Descriptor: d, DiffID: d.Digest})
 	}
-	c := Component{Name: "kubelet", Version: "1.2.3-0", Platform: Platform, Source: "example.com/kubelet@v1.2.3"}
+	c := Component{Kind: KindImage, Name: "kubelet", Version: "1.2.3-0", Platform: Platform, Source: "example.com/kubelet@v1.2.3"}
 	if err := w.AddImage(c, v1.ConfigFile{Config: v1.Config{Entrypoint: []string{"/kubelet"}}}, layers...); err != nil {
+		t.Fatal(err)
+	}
+	c.Kind = KindGzip
+	if err := w.AddImage(c, v1.ConfigFile{Config: v1.Config{Entrypoint: []string{"/kubelet"}}}, layers[0]); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
@@ -81,6 +85,13 @@ func TestABundleIsReadAsItWasWritten(t *testing.T) {
 	}
 	if i.Repository != "kubelet" || i.ManifestDigest() != i.Digest || i.Size <= 3500 {
 		t.Errorf("image: %+v", i)
+	}
+	z, err := b.Lock.Gzip("kubelet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if z.Repository != "gzip/kubelet" || z.ManifestDigest() != z.Digest || z.Digest == i.Digest {
+		t.Errorf("image for docker: %+v", z)
 	}
 	if err := b.Verify(t.Context()); err != nil {
 		t.Error(err)
@@ -193,7 +204,7 @@ func TestAFalseBlobIsNeverHandedOutInFull(t *testing.T) {
 func TestTheTableNamesEverything(t *testing.T) {
 	var out strings.Builder
 	must(t, open(t, specimen(t)).Lock.Table(&out))
-	for _, want := range []string{"bin/kubelet", "bin/runc", "1.2.3-0", "example.com/runc@v1.0.0", "3 components"} {
+	for _, want := range []string{"bin/kubelet", "bin/runc", "1.2.3-0", "example.com/runc@v1.0.0", "4 components"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}

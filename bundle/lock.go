@@ -9,13 +9,16 @@ import (
 	"strings"
 )
 
-// The two kinds of component.
+// The kinds of component.
 const (
 	// KindImage is a container image.
 	KindImage = "image"
 	// KindFile is a program that runs on a host. It travels as an OCI artifact: one manifest and one layer, which is the
 	// program itself, uncompressed, so that a host can fetch it with a single request and start it as it is.
 	KindFile = "file"
+	// KindGzip is an image once more, with layers that Docker before version 23 can read. It is in a repository of its own, below gzip/, and
+	// goes to registries whose cluster has a host that runs Docker.
+	KindGzip = "gzip-image"
 )
 
 // Lock says exactly what a bundle holds.
@@ -28,7 +31,7 @@ type Component struct {
 	Name       string `json:"name"`
 	Kind       string `json:"kind"`
 	Version    string `json:"version"`            // also the tag in the registry
-	Repository string `json:"repository"`         // as kubeadm names it behind a private registry; programs are below bin/
+	Repository string `json:"repository"`         // as kubeadm names it behind a private registry; programs are below bin/, images for Docker below gzip/
 	Platform   string `json:"platform"`           // linux/amd64
 	Digest     string `json:"digest"`             // of an image's manifest; of a program's own bytes
 	Manifest   string `json:"manifest,omitempty"` // programs only: the manifest that carries it
@@ -42,6 +45,9 @@ type Component struct {
 
 // Image returns the image of that name.
 func (l Lock) Image(name string) (Component, error) { return l.find(KindImage, name) }
+
+// Gzip returns the image of that name in the form that every Docker can read.
+func (l Lock) Gzip(name string) (Component, error) { return l.find(KindGzip, name) }
 
 // File returns the host program of that name.
 func (l Lock) File(name string) (Component, error) { return l.find(KindFile, name) }
@@ -91,8 +97,11 @@ func (c Component) BlobPath() string {
 
 // repository is where the component lives in a registry.
 func repository(kind, name string) string {
-	if kind == KindFile {
+	switch kind {
+	case KindFile:
 		return "bin/" + name
+	case KindGzip:
+		return "gzip/" + name
 	}
 	return name
 }
@@ -110,7 +119,7 @@ func (c Component) check() error {
 	switch {
 	case !nameShape.MatchString(c.Name):
 		return fmt.Errorf("component %q: the name is not a repository name", c.Name)
-	case c.Kind != KindImage && c.Kind != KindFile:
+	case c.Kind != KindImage && c.Kind != KindFile && c.Kind != KindGzip:
 		return fmt.Errorf("component %s: unknown kind %q", c.Name, c.Kind)
 	case !tagShape.MatchString(c.Version):
 		return fmt.Errorf("component %s: version %q is not a tag", c.Name, c.Version)

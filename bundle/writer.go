@@ -102,7 +102,7 @@ func (w *Writer) AddFile(c Component, name string) error {
 	return nil
 }
 
-// AddImage adds an image made of layers that AddBlob wrote. It fills in the component's repository, digest and size.
+// AddImage adds an image of either kind made of layers that AddBlob wrote. It fills in the component's repository, digest and size.
 func (w *Writer) AddImage(c Component, config v1.ConfigFile, layers ...Layer) error {
 	config.OS, config.Architecture = "linux", "amd64"
 	config.RootFS = v1.RootFS{Type: "layers"}
@@ -119,7 +119,6 @@ func (w *Writer) AddImage(c Component, config v1.ConfigFile, layers ...Layer) er
 	if m.Config, err = w.AddBlob(bytes.NewReader(raw), types.OCIConfigJSON); err != nil {
 		return err
 	}
-	c.Kind = KindImage
 	manifest, err := w.addManifest(&c, m)
 	if err != nil {
 		return err

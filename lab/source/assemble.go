@@ -41,7 +41,7 @@ func (b *builder) assemble(ctx context.Context, out string) error {
 type assembly struct {
 	*builder
 	w      *bundle.Writer
-	shared map[string]sharedLayer
+	shared map[string]sharedLayer // by form and name
 }
 
 // sharedLayer is a layer that several images have, and the packages it came from.
@@ -62,7 +62,12 @@ func (a *assembly) add(ctx context.Context, c bundle.Component) error {
 	if i < 0 {
 		return fmt.Errorf("there is no recipe for it")
 	}
-	return a.image(ctx, c, images[i])
+	for _, f := range forms {
+		if err := a.image(ctx, c, images[i], f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // program finds a built program by BUILD/PROGRAM.
@@ -78,10 +83,11 @@ func (b *builder) program(name string) (string, error) {
 	return filepath.Join(b.cache, b.programs(goBuilds[i]), program), nil
 }
 
-func (a *assembly) image(ctx context.Context, c bundle.Component, m image) error {
+func (a *assembly) image(ctx context.Context, c bundle.Component, m image, f form) error {
+	c.Kind = f.kind
 	var layers []bundle.Layer
 	for _, name := range m.Shared {
-		s, err := a.sharedLayer(ctx, name)
+		s, err := a.sharedLayer(ctx, name, f)
 		if err != nil {
 			return fmt.Errorf("layer %s: %w", name, err)
 		}
@@ -113,7 +119,7 @@ func (a *assembly) image(ctx context.Context, c bundle.Component, m image) error
 		}
 		c.Packages = append(c.Packages, pkg)
 	}
-	own, err := addLayer(a.w, t)
+	own, err := addLayer(a.w, f, t)
 	if err != nil {
 		return err
 	}
@@ -143,8 +149,8 @@ func (b *builder) debian(ctx context.Context, name string, packages []string) (d
 }
 
 // sharedLayer makes a shared layer the first time it is asked for.
-func (a *assembly) sharedLayer(ctx context.Context, name string) (sharedLayer, error) {
-	if s, ok := a.shared[name]; ok {
+func (a *assembly) sharedLayer(ctx context.Context, name string, f form) (sharedLayer, error) {
+	if s, ok := a.shared[f.kind+" "+name]; ok {
 		return s, nil
 	}
 	r, ok := sharedLayers[name]
@@ -164,12 +170,13 @@ func (a *assembly) sharedLayer(ctx context.Context, name string) (sharedLayer, e
 			return sharedLayer{}, err
 		}
 	}
-	l, err := addLayer(a.w, t)
+	l, err := addLayer(a.w, f, t)
 	if err != nil {
 		return sharedLayer{}, err
 	}
-	a.shared[name] = sharedLayer{layer: l, packages: packages}
-	return a.shared[name], nil
+	s := sharedLayer{layer: l, packages: packages}
+	a.shared[f.kind+" "+name] = s
+	return s, nil
 }
 
 // tree chooses a layer's files from the packages.

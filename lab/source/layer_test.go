@@ -3,6 +3,7 @@ package source
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -50,13 +51,17 @@ func TestALayerIsSortedTimelessAndRoots(t *testing.T) {
 }
 
 func TestTheSameTreeMakesTheSameLayer(t *testing.T) {
-	add := func() bundle.Layer {
+	open := map[string]func(io.Reader) (io.Reader, error){
+		bundle.KindImage: func(r io.Reader) (io.Reader, error) { return zstd.NewReader(r) },
+		bundle.KindGzip:  func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
+	}
+	add := func(f form) bundle.Layer {
 		dir := t.TempDir()
 		w, err := bundle.Create(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, err := addLayer(w, specimenTree)
+		l, err := addLayer(w, f, specimenTree)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,19 +70,26 @@ func TestTheSameTreeMakesTheSameLayer(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer blob.Close()
-		z, err := zstd.NewReader(blob)
+		z, err := open[f.kind](blob)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer z.Close()
 		if h, err := tar.NewReader(z).Next(); err != nil || h.Name != "bin" {
 			t.Errorf("the blob is not the compressed archive: %v", err)
 		}
 		return l
 	}
-	one, two := add(), add()
-	if one.Descriptor.Digest != two.Descriptor.Digest || one.DiffID != two.DiffID || one.DiffID == one.Descriptor.Digest {
-		t.Errorf("%+v\n%+v", one, two)
+	var first bundle.Layer
+	for i, f := range forms {
+		one, two := add(f), add(f)
+		if one.Descriptor.Digest != two.Descriptor.Digest || one.DiffID != two.DiffID || one.DiffID == one.Descriptor.Digest {
+			t.Errorf("%+v\n%+v", one, two)
+		}
+		if i == 0 {
+			first = one
+		} else if one.DiffID != first.DiffID || one.Descriptor.Digest == first.Descriptor.Digest {
+			t.Errorf("the forms are not the same layer, compressed in two ways:\n%+v\n%+v", first, one)
+		}
 	}
 }
 
@@ -87,7 +99,7 @@ func TestAFileThatCannotBeReadFailsTheLayer(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken := errors.New("disk on fire")
-	_, err = addLayer(w, tree{"a": {size: 1, open: func() (io.ReadCloser, error) { return nil, broken }}})
+	_, err = addLayer(w, forms[0], tree{"a": {size: 1, open: func() (io.ReadCloser, error) { return nil, broken }}})
 	if !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}

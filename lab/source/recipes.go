@@ -123,6 +123,12 @@ var goBuilds = []goBuild{
 		Stamp:    []string{"{module}/pkg/version.Version={version}"},
 	},
 	{
+		Name:     "cri-dockerd",
+		Sources:  []string{"cri-dockerd"},
+		Packages: map[string]string{"cri-dockerd": "{module}"},
+		Stamp:    []string{"{module}/cmd/version.Version={version}"},
+	},
+	{
 		Name:     "registry",
 		Sources:  []string{"distribution"},
 		Packages: map[string]string{"registry": "{module}/cmd/registry"},

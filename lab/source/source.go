@@ -59,7 +59,7 @@ func Build(ctx context.Context, o Options) (string, error) {
 
 // bundleDir is where the bundle is kept. The names of its programs' folders say what went into them.
 func (b *builder) bundleDir() string {
-	parts := []any{bundle.WantText(), images, sharedLayers, b.pauseDir()}
+	parts := []any{bundle.WantText(), images, sharedLayers, b.pauseDir(), assembled}
 	for _, r := range goBuilds {
 		parts = append(parts, b.programs(r))
 	}
@@ -144,8 +144,11 @@ func (b *builder) key(parts ...any) string {
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
 
-// format changes when the code that puts layers and images together does.
+// format changes when the code that everything kept comes from does.
 const format = 1
+
+// assembled changes when only what makes a bundle of programs does.
+const assembled = 2
 
 // lock keeps a second build of the same user waiting.
 func (b *builder) lock() (unlock func(), err error) {
