@@ -52,6 +52,7 @@ type Facts struct {
 
 	Units   map[string]ops.UnitState `json:"units,omitempty"` // those of interest that exist
 	Manager ops.Manager              `json:"manager,omitzero"`
+	Docker  string                   `json:"docker,omitempty"`  // the Debian package that Docker is from, where one is
 	Modules map[string]string        `json:"modules,omitempty"` // loaded, builtin or available; what is missing is not there
 	Listed  bool                     `json:"listed,omitempty"`  // there is a list of the modules that this kernel could load
 	Options map[string]string        `json:"options,omitempty"` // how the kernel was built, y, m or n, for what is of interest; empty where nobody kept that
@@ -129,6 +130,7 @@ func Gather(ctx context.Context, m ops.Machine, stateDir string) Facts {
 	f.Modules, f.Listed = modules(m, f.Kernel, f.Options)
 	f.Sysctls = sysctls(m)
 	f.NAT, f.Chains = nft(m, f)
+	f.Docker = dockerPackage(m)
 	f.Swaps = firstFields(read("/proc/swaps"), 1)
 	f.Zram = zramGenerator(m)
 	f.Disks = disks(m)

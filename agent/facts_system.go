@@ -29,7 +29,7 @@ type Disk struct {
 
 // ofInterest are the units that preparation and preflight care about.
 var ofInterest = []string{
-	"firewalld.service", "ufw.service", "nftables.service", "docker.service", "containerd.service", "kubelet.service", "NetworkManager.service",
+	"firewalld.service", "ufw.service", "nftables.service", "docker.service", "cri-docker.service", "containerd.service", "kubelet.service", "NetworkManager.service",
 	"chronyd.service", "chrony.service", "systemd-timesyncd.service", "ntpd.service", "ntpsec.service", "systemd-resolved.service",
 	"nm-cloud-setup.service", "k3s.service", "k3s-agent.service", "rke2-server.service", "rke2-agent.service",
 	"zramswap.service", "zram-config.service", "k0scontroller.service", "k0sworker.service", "snap.microk8s.daemon-kubelite.service",
@@ -49,6 +49,16 @@ func units(ctx context.Context, m ops.Machine) map[string]ops.UnitState {
 		}
 	}
 	return found
+}
+
+// dockerPackage is which of the packages that have Docker is there, by the list of its files.
+func dockerPackage(m ops.Machine) string {
+	for _, name := range []string{"docker.io", "docker-ce"} {
+		if _, err := os.Lstat(m.Path("/var/lib/dpkg/info/" + name + ".list")); err == nil {
+			return name
+		}
+	}
+	return ""
 }
 
 // container finds the way systemd-detect-virt does; the first place is for root only.
@@ -298,6 +308,7 @@ var leftovers = []string{
 	"/var/snap/microk8s", "/var/lib/minikube", "/var/lib/rke", "/usr/local/bin/k0s", "/usr/local/bin/rke2", "/opt/rke2",
 	"/etc/systemd/system/k3s*.service", "/etc/systemd/system/rke2-*.service", "/etc/systemd/system/k0s*.service", "/usr/local/lib/systemd/system/rke2-*.service",
 	"/etc/systemd/system/snap.microk8s.*.service", "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf", "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf",
+	"/var/lib/docker/swarm/docker-state.json",
 }
 
 // remains is what of the leftovers is not of our making: neither a path nor a directory above it is in the journal.

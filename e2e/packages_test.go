@@ -57,6 +57,12 @@ apt-get -q update && apt-get -q install -y sample=1.0`
 // everything is a host's fingerprint, without its logs. What Docker's daemon makes of the network is not the package's.
 func everything(t *testing.T) []string {
 	t.Helper()
+	return factsOf(t, packageHost, "file,user,group,package,unit,unit-file")
+}
+
+// factsOf are facts of some kinds about a host, without its logs and what the test itself leaves.
+func factsOf(t *testing.T, host, kinds string) []string {
+	t.Helper()
 	tool := filepath.Join(t.TempDir(), "fingerprint")
 	build := exec.Command("go", "build", "-o", tool, "./fingerprint/cmd")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -66,12 +72,12 @@ func everything(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	defer bytes.Close()
-	send := exec.Command(program, "lab", "--dir", labDir, "ssh", packageHost, "--", "cat > /root/fingerprint; chmod 700 /root/fingerprint")
+	send := exec.Command(program, "lab", "--dir", labDir, "ssh", host, "--", "cat > /root/fingerprint; chmod 700 /root/fingerprint")
 	send.Stdin = bytes
 	must(t, send)
-	r := onHost(t, packageHost, "/root/fingerprint -skip=/var/log,/root -only=file,user,group,package,unit,unit-file")
+	r := onHost(t, host, "/root/fingerprint -skip=/var/log,/root,/run/xtables.lock -only="+kinds)
 	ok(t, r)
-	ok(t, onHost(t, packageHost, "rm", "/root/fingerprint"))
+	ok(t, onHost(t, host, "rm", "/root/fingerprint"))
 	return strings.Split(strings.TrimSpace(r.stdout), "\n")
 }
 

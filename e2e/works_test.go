@@ -53,8 +53,10 @@ func clusterWorks(t *testing.T) {
 }
 
 // works uses the cluster; each thing may take so long to work.
-func works(t *testing.T, settle time.Duration) {
-	image := imageOf(t, "agnhost")
+func works(t *testing.T, settle time.Duration) { worksWith(t, settle, imageOf(t, "agnhost")) }
+
+// worksWith uses the cluster with probes of this image.
+func worksWith(t *testing.T, settle time.Duration, image string) {
 	apply(t, fmt.Sprintf(probes, image))
 	kubectl(t, "-n", "probes", "rollout", "status", "daemonset/probe", "--timeout=120s")
 	pods := decode[corev1.PodList](t, "-n", "probes", "pods", "-l", "app=probe").Items
@@ -77,9 +79,10 @@ func works(t *testing.T, settle time.Duration) {
 			t.Errorf("the NodePort on %s does not answer: %s%s", name, r.stdout, r.stderr)
 		}
 	}
-	logs := kubectl(t, "-n", "probes", "logs", pods[0].Name)
-	if logs == "" {
-		t.Error("a probe has no logs")
+	for _, p := range pods {
+		if kubectl(t, "-n", "probes", "logs", p.Name) == "" {
+			t.Errorf("the probe on %s has no logs", p.Spec.NodeName)
+		}
 	}
 	kubectl(t, "delete", "namespace", "probes", "--timeout=60s")
 }

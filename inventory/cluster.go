@@ -41,7 +41,9 @@ type Spec struct {
 	APIServer  APIServer  `json:"apiServer,omitzero"`
 	Registry   RegistryAt `json:"registry,omitzero"`
 	KubeProxy  KubeProxy  `json:"kubeProxy,omitzero"`
+	Runtime    string     `json:"runtime,omitempty"` // what runs the nodes' containers: containerd (default) or docker
 	Containerd Containerd `json:"containerd,omitzero"`
+	Docker     Docker     `json:"docker,omitzero"`
 	Kubelet    Kubelet    `json:"kubelet,omitzero"`
 	Preflight  Preflight  `json:"preflight,omitzero"`
 
@@ -69,7 +71,8 @@ type Host struct {
 	Name    string     `json:"name"`    // its host name and node name, an RFC 1123 subdomain
 	Address netip.Addr `json:"address"` // where its peers reach it; the node's InternalIP
 	Roles   []Role     `json:"roles"`
-	SSH     SSH        `json:"ssh,omitzero"` // overrides spec.ssh field by field
+	Runtime string     `json:"runtime,omitempty"` // of a node: overrides spec.runtime
+	SSH     SSH        `json:"ssh,omitzero"`      // overrides spec.ssh field by field
 }
 
 // Has says whether the host has the role.
@@ -127,6 +130,15 @@ type Preflight struct {
 // Containerd is what is unusual about the runtime on these hosts.
 type Containerd struct {
 	RestrictOOMScoreAdj bool `json:"restrictOOMScoreAdj,omitempty"` // for hosts without CAP_SYS_RESOURCE
+}
+
+// Docker is how Docker is set up on the hosts that run it.
+type Docker struct {
+	Package            string   `json:"package,omitempty"`            // docker.io (default) or docker-ce, which then has to be in the host's package sources
+	Version            string   `json:"version,omitempty"`            // of the package; default: what the host's package sources offer
+	Mirrors            []string `json:"mirrors,omitempty"`            // URLs of mirrors of Docker Hub
+	InsecureRegistries []string `json:"insecureRegistries,omitempty"` // host:port or ranges of registries without TLS
+	Runc               string   `json:"runc,omitempty"`               // a program to start containers with instead of runc; for hosts without CAP_SYS_RESOURCE
 }
 
 // Kubelet is what is unusual about the kubelets on these hosts.

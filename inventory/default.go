@@ -16,6 +16,12 @@ const (
 	TimeServiceKeep   = "keep"   // it stays as it is
 	TimeServiceEnable = "enable" // the one that is installed runs, now and after a reboot, until reset
 
+	RuntimeContainerd = "containerd"
+	RuntimeDocker     = "docker"
+
+	DockerIO = "docker.io" // Debian's and Ubuntu's own package
+	DockerCE = "docker-ce" // Docker's
+
 	FirewallManaged = "managed" // what the cluster needs is opened in the firewall that runs, until reset
 	FirewallOff     = "off"     // firewalls are stopped and disabled, until reset
 	FirewallIgnore  = "ignore"  // nothing is done: somebody else looks after it
@@ -26,8 +32,12 @@ func Default(c *Cluster) {
 	s := &c.Spec
 	orElse(&s.SSH.Port, 22)
 	orElse(&s.SSH.User, "root")
+	orElse(&s.Runtime, RuntimeContainerd)
 	for i := range s.Hosts {
 		h := &s.Hosts[i]
+		if h.Node() {
+			orElse(&h.Runtime, s.Runtime)
+		}
 		inherit(&h.SSH, s.SSH)
 		if h.Address.IsValid() {
 			orElse(&h.SSH.Address, h.Address.String())
@@ -41,6 +51,9 @@ func Default(c *Cluster) {
 	}
 	orElse(&s.Registry.Port, 5000)
 	orElse(&s.KubeProxy.Mode, ModeNFTables)
+	if c.UsesDocker() {
+		orElse(&s.Docker.Package, DockerIO)
+	}
 	orElse(&s.Firewall, FirewallManaged)
 	orElse(&s.SELinux, SELinuxKeep)
 	orElse(&s.TimeService, TimeServiceKeep)

@@ -108,4 +108,6 @@ const (
 	codeSELinux     = "KW-INV-081" // what becomes of SELinux
 	codeTime        = "KW-INV-082" // what becomes of the time service
 	codeHidden      = "KW-INV-073" // characters that cannot be seen
+	codeRuntime     = "KW-INV-080" // a container runtime
+	codeDocker      = "KW-INV-081" // how Docker is set up
 )

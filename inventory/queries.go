@@ -13,6 +13,14 @@ func (c *Cluster) With(role Role) []Host {
 	return c.hosts(func(h Host) bool { return h.Has(role) })
 }
 
+// UsesDocker says whether any node runs its containers in Docker.
+func (c *Cluster) UsesDocker() bool {
+	return slices.ContainsFunc(c.Spec.Hosts, Host.Docker)
+}
+
+// Docker says whether the host is a node that runs its containers in Docker.
+func (h Host) Docker() bool { return h.Node() && h.Runtime == RuntimeDocker }
+
 func (c *Cluster) hosts(want func(Host) bool) []Host {
 	var hs []Host
 	for _, h := range c.Spec.Hosts {

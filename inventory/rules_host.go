@@ -32,6 +32,7 @@ func (k check) host(path string, h Host) {
 		}
 	}
 	k.hostRoles(roles, h.Roles)
+	k.oneOf(field(path, "runtime"), h.Runtime, codeRuntime, RuntimeContainerd, RuntimeDocker)
 	k.ssh(field(path, "ssh"), h.SSH)
 }
 

@@ -21,6 +21,7 @@ func (k check) written() {
 	k.sans()
 	k.port("spec.registry.port", k.c.Spec.Registry.Port)
 	k.kubeProxy()
+	k.docker()
 	k.kubelet()
 	k.packages()
 	k.oneOf("spec.selinux", k.c.Spec.SELinux, codeSELinux, SELinuxKeep, SELinuxPermissive)
@@ -33,6 +34,7 @@ func (k check) written() {
 func (k check) together() {
 	k.roles()
 	k.unique()
+	k.runtimes()
 	k.ranges()
 	k.podRange()
 	k.serviceRange()

@@ -34,6 +34,9 @@ func settle(c inventory.Cluster, hostKeys map[string]string) inventory.Cluster {
 	// percentages would evict everything.
 	c.Spec.Containerd.RestrictOOMScoreAdj = true
 	c.Spec.Kubelet.FailCgroupV1 = new(false)
+	if c.UsesDocker() {
+		c.Spec.Docker.Runc = runcPath
+	}
 	if c.Spec.Kubelet.EvictionHard == nil {
 		c.Spec.Kubelet.EvictionHard = map[string]string{
 			"nodefs.available": "1Gi", "imagefs.available": "1Gi", "memory.available": "100Mi",

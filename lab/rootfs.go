@@ -22,6 +22,7 @@ import (
 const (
 	admin       = "admin" // the login that is not root; it has sudo without a password
 	initPath    = "/usr/lib/kwlab/init"
+	runcPath    = "/usr/lib/kwlab/runc"
 	buildCgroup = "kwlab.build" // of all labs: they share what is built
 )
 
@@ -49,7 +50,7 @@ type treeFile struct {
 
 var treeFiles = []treeFile{
 	{initPath, initScript, 0o755},
-	{"/usr/lib/kwlab/runc", runcScript, 0o755}, // for Docker, where CAP_SYS_RESOURCE is missing
+	{runcPath, runcScript, 0o755}, // for Docker, where CAP_SYS_RESOURCE is missing
 	{"/etc/ssh/sshd_config.d/lab.conf", sshdConfig, 0o644},
 	{"/etc/sudoers.d/" + admin, admin + " ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440},
 	// While systemd boots, nobody but root may log in; the lab's admin may.

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Claim is what grows on a host by itself while a cluster runs on it, and that no other op makes. Claiming it writes down which of it was there
@@ -20,14 +21,20 @@ type Claim struct {
 	Chains []string `json:"chains,omitempty"` // prefixes of iptables chains and of ip sets: "KUBE-"
 	Slices []string `json:"slices,omitempty"` // whose processes end with the cluster
 	Mounts []string `json:"mounts,omitempty"` // paths at or below which file systems get mounted; "*" matches as in file names
-	Held   bool     `json:"held,omitempty"`
+	Docker bool     `json:"docker,omitempty"` // the containers of pods and the images they need, in Docker's store
+	// Units are whose work the rest is, and who read files of ours. Where one of them ran before, the rest is left to it, and it is started anew once the
+	// files are as they were.
+	Units []string `json:"units,omitempty"`
+	Held  bool     `json:"held,omitempty"`
 }
 
 // claimed is the record of a claim: what was claimed, and what of it (and of what goes with it) was there before.
 type claimed struct {
-	Claim  Claim    `json:"claim"`
-	Before growth   `json:"before"`
-	All    []string `json:"allTables,omitempty"` // every table of nftables that was there
+	Claim  Claim     `json:"claim"`
+	Before growth    `json:"before"`
+	All    []string  `json:"allTables,omitempty"` // every table of nftables that was there
+	At     time.Time `json:"at,omitzero"`         // when it was first claimed
+	Known  []string  `json:"known,omitempty"`     // those of its units that there were
 }
 
 // growth is what there is at one time of what may be claimed.
@@ -35,9 +42,12 @@ type growth struct {
 	Links  []string `json:"links,omitempty"`
 	Tables []string `json:"tables,omitempty"`
 	Chains []string `json:"chains,omitempty"` // "iptables-nft nat KUBE-SERVICES"
+	Rules  []string `json:"rules,omitempty"`  // of iptables about the links, in chains of others
 	Sets   []string `json:"sets,omitempty"`
 	Slices []string `json:"slices,omitempty"`
 	Mounts []string `json:"mounts,omitempty"`
+	Images []string `json:"images,omitempty"` // by ID
+	Units  []string `json:"units,omitempty"`
 	IPVS   bool     `json:"ipvs,omitempty"`
 }
 
@@ -80,7 +90,7 @@ func (c Claim) Set(ctx context.Context, m Machine, _ Op) error {
 func (c Claim) claim(ctx context.Context, m Machine, rec *claimed) error {
 	more := c
 	if rec == nil {
-		rec = &claimed{}
+		rec = &claimed{At: m.Now()}
 		tables, err := tablesOf(m)
 		if err != nil {
 			return err
@@ -95,6 +105,15 @@ func (c Claim) claim(ctx context.Context, m Machine, rec *claimed) error {
 	}
 	if rec.Claim.empty() {
 		rec.Before.IPVS = now.IPVS
+	}
+	for _, name := range more.Units {
+		state, err := m.Units().State(ctx, name)
+		if err != nil {
+			return err
+		}
+		if state.Exists {
+			rec.Known = append(rec.Known, name)
+		}
 	}
 	rec.Claim = rec.Claim.plus(more)
 	rec.Before = rec.Before.plus(now)
@@ -130,17 +149,19 @@ func (c Claim) look(ctx context.Context, m Machine) (g growth, err error) {
 	g.Mounts = keepIf(mounts, func(at string) bool {
 		return slices.ContainsFunc(c.Mounts, func(p string) bool { return atOrBelow(p, at) })
 	})
-	for _, s := range c.Slices {
-		state, err := m.Units().State(ctx, s)
-		if err != nil {
+	if g.Slices, err = activeOf(ctx, m, c.Slices); err != nil {
+		return g, err
+	}
+	if g.Units, err = activeOf(ctx, m, c.Units); err != nil {
+		return g, err
+	}
+	if c.Docker {
+		if g.Images, err = engineOf(m).images(ctx); err != nil && !engineAway(err) {
 			return g, err
-		}
-		if state.Active {
-			g.Slices = append(g.Slices, s)
 		}
 	}
 	if len(c.Chains) > 0 {
-		if g.Chains, err = chainsOf(ctx, m, c.Chains); err != nil {
+		if g.Chains, g.Rules, err = chainsOf(ctx, m, c.Chains, c.Links); err != nil {
 			return g, err
 		}
 		if g.Sets, err = setsOf(ctx, m, c.Chains); err != nil {
@@ -149,6 +170,21 @@ func (c Claim) look(ctx context.Context, m Machine) (g growth, err error) {
 		g.IPVS = ipvsInUse(m)
 	}
 	return g, nil
+}
+
+// activeOf are those of the units that run.
+func activeOf(ctx context.Context, m Machine, names []string) ([]string, error) {
+	var out []string
+	for _, name := range names {
+		state, err := m.Units().State(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if state.Active {
+			out = append(out, name)
+		}
+	}
+	return out, nil
 }
 
 // atOrBelow says whether a path is one that the pattern matches, or below one.
@@ -163,6 +199,9 @@ func atOrBelow(pattern, at string) bool {
 
 // giveUp removes what is there now and was not before: processes first, since they would make the rest anew.
 func (rec *claimed) giveUp(ctx context.Context, m Machine) error {
+	if len(rec.Before.Units) > 0 {
+		return rec.startAnew(ctx, m)
+	}
 	network, err := networkOf(m)
 	if err != nil {
 		return err
@@ -177,6 +216,11 @@ func (rec *claimed) giveUp(ctx context.Context, m Machine) error {
 			return err
 		}
 		if err := m.Units().Stop(ctx, s, true); err != nil {
+			return err
+		}
+	}
+	if rec.Claim.Docker {
+		if err := clearDocker(ctx, m, rec.Before.Images); err != nil {
 			return err
 		}
 	}
@@ -199,7 +243,7 @@ func (rec *claimed) giveUp(ctx context.Context, m Machine) error {
 			return fmt.Errorf("flush ipvs: %w", err)
 		}
 	}
-	if err := removeChains(ctx, m, grown.Chains); err != nil {
+	if err := removeChains(ctx, m, grown.Chains, grown.Rules); err != nil {
 		return err
 	}
 	for _, set := range grown.Sets {
@@ -208,6 +252,26 @@ func (rec *claimed) giveUp(ctx context.Context, m Machine) error {
 		}
 	}
 	return rec.deleteTables(m, network, grown.Tables)
+}
+
+// startAnew starts what ran before, where it does not run or has been started since, and so has read what we wrote.
+func (rec *claimed) startAnew(ctx context.Context, m Machine) error {
+	for _, name := range rec.Before.Units {
+		state, err := m.Units().State(ctx, name)
+		if err != nil {
+			return err
+		}
+		if !state.Exists || state.Active && state.Since.Before(rec.At) {
+			continue
+		}
+		if err := changing(m, "restart "+name); err != nil {
+			return err
+		}
+		if err := restart(ctx, m, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // deleteTables deletes the tables named, and those of iptables that nobody had before and nobody else has anything in now.

@@ -38,6 +38,8 @@ var kinds = map[string]func(json.RawMessage) (Op, error){
 	"stored":     as[Stored],
 	"probe":      as[Probe],
 	"claim":      as[Claim],
+	"driver":     as[Driver],
+	"forward":    as[Forward],
 }
 
 // envelope is an op with its kind, as it travels and is journaled.

@@ -22,6 +22,7 @@ var testNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // world is a pretend machine with an authority at hand and a registry that serves one blob.
 type world struct {
 	*Pretend
+	docker    *PretendDocker // after withDocker
 	ca, caKey []byte
 }
 
@@ -189,6 +190,24 @@ func specimens() []specimen {
 			w.write(t, ctr, "", 0o755)
 			w.write(t, containerdSocket, "", 0o600)
 		}},
+		{name: "an image in docker", wish: Image{Ref: "registry:5000/pause@sha256:aa", Docker: true, Present: true}, with: withDocker},
+		{name: "a runtime that waits to be asked", wish: Driver{Runtime: "docker", Want: "systemd", Within: 1, OK: true}, with: func(t *testing.T, w *world) {
+			asked := 0
+			w.ServeDocker(&PretendDocker{Running: func() bool { asked++; return asked > 3 }})
+		}},
+		{name: "pods that are forwarded", wish: Forward{Range: "10.244.0.0/16", Open: true}, with: withIptables("*filter\n:FORWARD DROP [0:0]\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -j RETURN\nCOMMIT\n")},
+		{name: "pods that are forwarded without docker", wish: Forward{Range: "10.244.0.0/16", Open: true}, with: withIptables("*filter\n:FORWARD DROP [0:0]\nCOMMIT\n")},
+		{name: "a claim of docker's store", wish: Claim{Name: "docker-store", Docker: true, Held: true},
+			with: func(t *testing.T, w *world) {
+				withDocker(t, w)
+				must(t, w.docker.Run("theirs", "old", false, "registry/old@sha256:1"))
+			},
+			grow: func(t *testing.T, w *world) {
+				must(t, w.docker.Run("pod", "new", true, "registry/new@sha256:2"))
+				must(t, w.docker.Run("pod-of-old", "old", true))
+			}},
+		{name: "a claim of what reads our files", wish: Claim{Name: "docker", Units: []string{"docker.service"}, Chains: []string{"DOCKER"}, Links: []string{"docker0"}, Held: true},
+			with: func(t *testing.T, w *world) { w.Give("docker.service", UnitState{Active: true, Enabled: true}) }},
 		{name: "a component in the registry", wish: Stored{Root: "/var/lib/registry", Repository: "pause", Digest: "sha256:aa", Component: "pause", Present: true},
 			with: file("/var/lib/registry/docker/registry/v2/repositories/pause/_manifests/revisions/sha256/aa/x", "", 0o644),
 			grow: func(t *testing.T, w *world) { // its directory goes with the registry's
@@ -208,6 +227,49 @@ func specimens() []specimen {
 				w.Give("kubepods.slice", UnitState{Active: true})
 			}},
 	}...)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func withDocker(t *testing.T, w *world) {
+	must(t, os.MkdirAll(w.Path("/var/lib/docker"), 0o710))
+	w.docker = &PretendDocker{}
+	w.ServeDocker(w.docker)
+}
+
+// withIptables is a host whose rules are as iptables-save writes them, in a file.
+func withIptables(rules string) func(*testing.T, *world) {
+	return func(t *testing.T, w *world) {
+		const saved = "/run/rules"
+		for _, tool := range []string{"iptables", "iptables-save", "iptables-restore"} {
+			w.write(t, "/usr/sbin/"+tool, "", 0o755)
+		}
+		w.write(t, saved, rules, 0o644)
+		w.Handle("iptables-save", func([]string) ([]byte, error) { return os.ReadFile(w.Path(saved)) })
+		w.Handle("iptables", func(argv []string) ([]byte, error) {
+			data, err := os.ReadFile(w.Path(saved))
+			if err != nil {
+				return nil, err
+			}
+			text, rule := string(data), "-A "+strings.Join(argv[4:], " ")+"\n"
+			switch {
+			case argv[3] == "-I":
+				last := strings.LastIndex(text, "\n:") + 1
+				at := last + strings.Index(text[last:], "\n") + 1
+				text = text[:at] + rule + text[at:]
+			case argv[3] == "-D" && strings.Contains(text, rule):
+				text = strings.Replace(text, rule, "", 1)
+			default:
+				return nil, fmt.Errorf("iptables: %q is not understood", argv)
+			}
+			return nil, os.WriteFile(w.Path(saved), []byte(text), 0o644)
+		})
+	}
 }
 
 func symlink(t *testing.T, w *world, target, name string) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strings"
 )
@@ -65,30 +66,50 @@ func save(ctx context.Context, m Machine, tool string) ([]savedTable, error) {
 	return tables, nil
 }
 
-// chainsOf lists the chains with one of the prefixes, as "tool table chain".
-func chainsOf(ctx context.Context, m Machine, prefixes []string) ([]string, error) {
-	var out []string
+// chainsOf lists the chains with one of the prefixes, as "tool table chain", and the rules of other chains about one of the links, as
+// "tool table rule".
+func chainsOf(ctx context.Context, m Machine, prefixes, links []string) (chains, rules []string, err error) {
+	begins := func(name string) bool {
+		return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+	}
 	for _, tool := range iptablesTools(m) {
 		tables, err := save(ctx, m, tool)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, t := range tables {
 			for _, c := range t.chains {
-				name, _, _ := strings.Cut(c, " ")
-				if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
-					out = append(out, tool+" "+t.name+" "+name)
+				if name, _, _ := strings.Cut(c, " "); begins(name) {
+					chains = append(chains, tool+" "+t.name+" "+name)
+				}
+			}
+			for _, rule := range t.rules {
+				if f := strings.Fields(rule); !begins(f[1]) && about(f, links) {
+					rules = append(rules, tool+" "+t.name+" "+rule)
 				}
 			}
 		}
 	}
-	return out, nil
+	return chains, rules, nil
 }
 
-// removeChains removes chains ("tool table chain") and every rule of others that leads to them; all other rules stay.
-func removeChains(ctx context.Context, m Machine, chains []string) error {
+// about says whether a rule is for packets that come from or go to one of the links.
+func about(rule, links []string) bool {
+	for i := 2; i < len(rule)-1; i++ {
+		if rule[i] != "-i" && rule[i] != "-o" {
+			continue
+		}
+		if slices.ContainsFunc(links, func(pattern string) bool { ok, _ := path.Match(pattern, rule[i+1]); return ok }) {
+			return true
+		}
+	}
+	return false
+}
+
+// removeChains removes chains ("tool table chain") with every rule of others that leads to them, and rules ("tool table rule"); all others stay.
+func removeChains(ctx context.Context, m Machine, chains, rules []string) error {
 	for _, tool := range iptablesTools(m) {
-		if !slices.ContainsFunc(chains, func(c string) bool { return strings.HasPrefix(c, tool+" ") }) {
+		if !slices.ContainsFunc(slices.Concat(chains, rules), func(c string) bool { return strings.HasPrefix(c, tool+" ") }) {
 			continue
 		}
 		tables, err := save(ctx, m, tool)
@@ -97,13 +118,7 @@ func removeChains(ctx context.Context, m Machine, chains []string) error {
 		}
 		var script strings.Builder
 		for _, t := range tables {
-			var ours []string
-			for _, c := range chains {
-				if name, ok := strings.CutPrefix(c, tool+" "+t.name+" "); ok {
-					ours = append(ours, name)
-				}
-			}
-			script.WriteString(t.without(ours))
+			script.WriteString(t.without(below(tool+" "+t.name+" ", chains), below(tool+" "+t.name+" ", rules)))
 		}
 		if script.Len() == 0 {
 			continue
@@ -124,13 +139,20 @@ func removeChains(ctx context.Context, m Machine, chains []string) error {
 	return nil
 }
 
-// without is what iptables-restore --noflush must read so that the chains are gone: naming a chain empties it.
-func (t savedTable) without(chains []string) string {
-	if len(chains) == 0 {
-		return ""
+// below are the rests of those that begin so.
+func below(prefix string, all []string) []string {
+	var out []string
+	for _, s := range all {
+		if rest, ok := strings.CutPrefix(s, prefix); ok {
+			out = append(out, rest)
+		}
 	}
+	return out
+}
+
+// without is what iptables-restore --noflush must read so that the chains and the rules are gone: naming a chain empties it.
+func (t savedTable) without(chains, rules []string) string {
 	var out strings.Builder
-	out.WriteString("*" + t.name + "\n")
 	for _, c := range chains {
 		out.WriteString(":" + c + " - [0:0]\n")
 	}
@@ -139,18 +161,21 @@ func (t savedTable) without(chains []string) string {
 		if slices.Contains(chains, f[1]) {
 			continue
 		}
-		for i := 2; i < len(f)-1; i++ {
-			if (f[i] == "-j" || f[i] == "-g") && slices.Contains(chains, f[i+1]) {
-				out.WriteString("-D" + strings.TrimPrefix(rule, "-A") + "\n")
-				break
-			}
+		gone := slices.Contains(rules, rule)
+		for i := 2; i < len(f)-1 && !gone; i++ {
+			gone = (f[i] == "-j" || f[i] == "-g") && slices.Contains(chains, f[i+1])
+		}
+		if gone {
+			out.WriteString("-D" + strings.TrimPrefix(rule, "-A") + "\n")
 		}
 	}
 	for _, c := range chains {
 		out.WriteString("-X " + c + "\n")
 	}
-	out.WriteString("COMMIT\n")
-	return out.String()
+	if out.Len() == 0 {
+		return ""
+	}
+	return "*" + t.name + "\n" + out.String() + "COMMIT\n"
 }
 
 // setsOf lists the ip sets with one of the prefixes.

@@ -168,11 +168,17 @@ func (t pretendTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	answer := &pretendAnswer{header: http.Header{}, status: http.StatusOK}
 	handler.ServeHTTP(answer, r)
+	if answer.status == refused {
+		return nil, syscall.ECONNREFUSED
+	}
 	return &http.Response{
 		Status: fmt.Sprintf("%d %s", answer.status, http.StatusText(answer.status)), StatusCode: answer.status,
 		Header: answer.header, Body: io.NopCloser(&answer.body), Request: r, ProtoMajor: 1, ProtoMinor: 1,
 	}, nil
 }
+
+// refused is the status with which a handler says that there is no server now.
+const refused = -1
 
 type pretendAnswer struct {
 	header http.Header

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -121,7 +123,7 @@ func (s *systemd) Restart(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("unit %s: %w", name, err)
 	}
-	if stale, _ := p["NeedDaemonReload"].(bool); stale || text(p["LoadState"]) != "loaded" {
+	if stale, _ := p["NeedDaemonReload"].(bool); stale || text(p["LoadState"]) != "loaded" || newDropIn(name, p["DropInPaths"]) {
 		if err := s.reload(ctx, conn); err != nil {
 			return err
 		}
@@ -147,6 +149,13 @@ func (s *systemd) Restart(ctx context.Context, name string) error {
 		return err
 	}
 	return s.failure(ctx, conn, name, r)
+}
+
+// newDropIn says whether there is a drop-in that systemd has not read. It overlooks a unit's first, in a directory that is newer than its last look.
+func newDropIn(name string, read any) bool {
+	known, _ := read.([]string)
+	files, _ := filepath.Glob("/etc/systemd/system/" + name + ".d/*.conf") // the pattern is well-formed
+	return slices.ContainsFunc(files, func(f string) bool { return !slices.Contains(known, f) })
 }
 
 // failure is why a unit did not start: systemd's word for it, and what the unit wrote last.

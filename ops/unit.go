@@ -40,6 +40,9 @@ func (u Unit) Observe(ctx context.Context, m Machine) (Op, error) {
 // outdated names the first file that was modified since the unit became active. A time that is yet to come says nothing: somebody's clock
 // was wrong, and no restart would mend it.
 func (u Unit) outdated(m Machine, s UnitState) (string, error) {
+	if u.Name == dockerUnit && exists(m, interruptedFile(m)) {
+		return interruptedFile(m), nil
+	}
 	if !s.Active || s.Since.IsZero() {
 		return "", nil
 	}
@@ -81,7 +84,7 @@ func (u Unit) Set(ctx context.Context, m Machine, _ Op) error {
 		if err := changing(m, "restart "+u.Name); err != nil {
 			return err
 		}
-		if err := m.Units().Restart(ctx, u.Name); err != nil {
+		if err := restart(ctx, m, u.Name); err != nil {
 			return err
 		}
 	case !u.Active && (now.Active || !u.Unsettled && (now.Exists || now.Unsettled)):

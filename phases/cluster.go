@@ -181,6 +181,7 @@ func kubeadmConfig(in Input) ([]byte, error) {
 // sharedKubeletConfig is the kubelet's configuration without what is peculiar to a host.
 func sharedKubeletConfig(in Input) ([]byte, error) {
 	in.Host = in.Cluster.Nodes()[0]
+	in.Host.Runtime = inventory.RuntimeContainerd // kubeadm writes what another runtime needs into the node's own configuration
 	k := kubeletConfig(in)
 	k.RegisterWithTaints = nil
 	// A node that joins by kubeadm has no certificate from us: it asks the API for one.

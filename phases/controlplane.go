@@ -52,7 +52,7 @@ func controlPlaneSteps(in Input) ([]engine.Step, error) {
 	}
 	l.pod(api)
 	for _, name := range []string{"kube-controller-manager", "kube-scheduler", "kube-proxy", "flannel"} {
-		l.add("pulled while the API server comes up", ops.Image{Ref: l.pinned(name), Present: true})
+		l.add("pulled while the API server comes up", l.pulled(name))
 	}
 	if !in.running() {
 		l.add("the store is healthy", store)

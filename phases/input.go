@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path"
+	"slices"
 
 	"github.com/kubewright/kubewright/agent"
 	"github.com/kubewright/kubewright/bundle"
@@ -36,6 +37,8 @@ func Inputs(c *inventory.Cluster, facts map[string]agent.Facts, lock bundle.Lock
 // The predicates that say where a phase runs.
 func onEvery(in Input) bool        { return in.Host.Name != "" }
 func onNodes(in Input) bool        { return in.Host.Node() }
+func onContainerd(in Input) bool   { return in.Host.Node() && !in.Host.Docker() }
+func onDocker(in Input) bool       { return in.Host.Docker() }
 func onControlPlane(in Input) bool { return in.Host.Has(inventory.ControlPlane) }
 func onRegistry(in Input) bool     { return in.Host.Has(inventory.Registry) }
 func onCluster(in Input) bool      { return in.Host.Name == "" }
@@ -102,10 +105,38 @@ func (l *list) image(name string) string { return l.locked(name).Reference(l.in.
 // pinned is the reference by digest alone, which is the name that the runtime keeps the image under.
 func (l *list) pinned(name string) string { return l.locked(name).Pinned(l.in.Cluster.Registry()) }
 
+// pulled is the wish that the host's runtime has the image.
+func (l *list) pulled(name string) ops.Image {
+	return ops.Image{Ref: l.pinned(name), Docker: l.in.Host.Docker(), Present: true}
+}
+
+// ofEveryNode are the images that one object of the cluster has run on any node.
+var ofEveryNode = []string{"kube-proxy", "flannel", "coredns"}
+
+// image finds an image in the form that whoever runs it can read: the host's own runtime or, where one reference is for all nodes, every runtime of
+// the cluster.
+func (in Input) image(name string) (bundle.Component, error) {
+	docker := in.Host.Docker()
+	if in.Host.Name == "" || slices.Contains(ofEveryNode, name) {
+		docker = in.Cluster.UsesDocker()
+	}
+	if docker {
+		return in.Lock.Gzip(name)
+	}
+	return in.Lock.Image(name)
+}
+
 func (l *list) locked(name string) bundle.Component {
-	c, err := l.in.Lock.Image(name)
+	c, err := l.in.image(name)
 	l.fail(err)
 	return c
+}
+
+// Stocked are the components that the cluster's registry holds: all, but without a Docker host nothing that only Docker needs.
+func Stocked(c *inventory.Cluster, lock bundle.Lock) []bundle.Component {
+	return slices.DeleteFunc(slices.Clone(lock.Components), func(x bundle.Component) bool {
+		return !c.UsesDocker() && (x.Kind == bundle.KindGzip || x.Name == "cri-dockerd")
+	})
 }
 
 // digestOf sums up what a unit reads when it starts.

@@ -52,7 +52,7 @@ func kubeletSteps(in Input) ([]engine.Step, error) {
 	l.add("the kubelet looks for volume plugins here", ops.Dir{Path: "/usr/libexec/kubernetes", Mode: 0o755, Owned: true})
 	l.add("how this kubelet behaves", private(kubeletConfigPath, config))
 	instance, err := yaml.Marshal(map[string]string{
-		"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "containerRuntimeEndpoint": criSocket,
+		"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "containerRuntimeEndpoint": in.criSocket(),
 	})
 	if err != nil {
 		return nil, err
@@ -62,13 +62,13 @@ func kubeletSteps(in Input) ([]engine.Step, error) {
 	l.add("the node's name and address are the inventory's", private("/var/lib/kubelet/kubeadm-flags.env", flags))
 	svc := service{
 		Name: "kubelet", Description: "kubelet: the Kubernetes node agent",
-		After: "containerd.service network-online.target", Wants: "containerd.service network-online.target",
+		After: in.runtimeUnit() + " network-online.target", Wants: in.runtimeUnit() + " network-online.target",
 		Exec:            "/usr/local/bin/kubelet --kubeconfig=/etc/kubernetes/kubelet.conf --config=" + kubeletConfigPath + " $KUBELET_KUBEADM_ARGS",
 		EnvironmentFile: "-/var/lib/kubelet/kubeadm-flags.env",
 		Reads:           [][]byte{config, flags, []byte(l.binary("kubelet", "").Digest), []byte(apiFor(in))},
 	}
 	l.add("the kubelet starts with the host", svc.file())
-	l.add("its pods end with it", pods())
+	l.add("its pods end with it", pods(in))
 	l.add("the node runs pods", svc.unit())
 	return l.done()
 }
@@ -91,10 +91,10 @@ func kubeletConfig(in Input) *kubeletv1.KubeletConfiguration {
 	k := &kubeletv1.KubeletConfiguration{
 		TypeMeta:                 metav1.TypeMeta{APIVersion: "kubelet.config.k8s.io/v1beta1", Kind: "KubeletConfiguration"},
 		StaticPodPath:            manifests,
-		ContainerRuntimeEndpoint: criSocket,
+		ContainerRuntimeEndpoint: in.criSocket(),
 		ClusterDomain:            spec.Network.DNSDomain,
 		ClusterDNS:               []string{in.Cluster.ServiceIP(10).String()},
-		CgroupDriver:             "systemd",
+		CgroupDriver:             cgroupDriver,
 		RotateCertificates:       true,
 		TLSCertFile:              kubeletServerCert,
 		TLSPrivateKeyFile:        kubeletServerKey,
@@ -123,6 +123,11 @@ func kubeletConfig(in Input) *kubeletv1.KubeletConfiguration {
 	}
 	if in.Host.Has(inventory.ControlPlane) && !in.Host.Has(inventory.Worker) {
 		k.RegisterWithTaints = []corev1.Taint{{Key: controlPlaneLabel, Effect: corev1.TaintEffectNoSchedule}}
+	}
+	if in.Host.Docker() {
+		// cri-dockerd answers exec and attach with addresses without a scheme, which the kubelet's own end of WebSockets (beta since 1.36) takes for https. A
+		// kubelet that does not have it says so, and the API server translates, as it did before.
+		k.FeatureGates = map[string]bool{"ExtendWebSocketsToKubelet": false}
 	}
 	if in.facts().Container != "" {
 		k.FailSwapOn = new(false) // swap is the machine's below, and shows in here

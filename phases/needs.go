@@ -38,8 +38,14 @@ func Needs(c *inventory.Cluster, lock bundle.Lock) map[string]preflight.Needs {
 			put(path, what, sum)
 		}
 		if h.Node() {
-			programs("/usr/local/bin", "programs", "containerd", "containerd-shim-runc-v2", "ctr", "kubelet", "crictl")
-			programs("/usr/local/sbin", "the program that starts containers", "runc")
+			store := "/var/lib/containerd"
+			if h.Docker() {
+				store = "/var/lib/docker"
+				programs("/usr/local/bin", "programs", "cri-dockerd", "kubelet", "crictl")
+			} else {
+				programs("/usr/local/bin", "programs", "containerd", "containerd-shim-runc-v2", "ctr", "kubelet", "crictl")
+				programs("/usr/local/sbin", "the program that starts containers", "runc")
+			}
 			programs("/opt/cni/bin", "network plugins", cniPlugins...)
 			images := []string{"pause", "kube-proxy", "flannel", "coredns"}
 			if h.Has(inventory.ControlPlane) {
@@ -48,20 +54,21 @@ func Needs(c *inventory.Cluster, lock bundle.Lock) map[string]preflight.Needs {
 				put("/var/lib/etcd", "etcd", etcdRoom)
 			}
 			var sum int64
+			in := Input{Cluster: c, Host: h, Lock: lock}
 			for _, name := range images {
-				if i, err := lock.Image(name); err == nil {
+				if i, err := in.image(name); err == nil {
 					sum += i.Size
 					n.Pulls = append(n.Pulls, agent.Manifest{Repository: i.Repository, Digest: i.ManifestDigest()})
 				}
 			}
-			put("/var/lib/containerd", "images", unpacked*sum)
-			if pause, err := lock.Image("pause"); err == nil {
+			put(store, "images", unpacked*sum)
+			if pause, err := in.image("pause"); err == nil {
 				n.Pause = pause.Pinned(c.Registry())
 			}
 		}
 		if h.Has(inventory.Registry) {
 			var sum int64
-			for _, part := range lock.Components {
+			for _, part := range Stocked(c, lock) {
 				sum += part.Size
 			}
 			put("/var/lib/registry", "the registry", sum)

@@ -25,10 +25,14 @@ var binaries = engine.Phase[Input]{
 		if !in.Host.Has(inventory.Registry) { // there the authority itself lies
 			l.add("hosts verify whom they fetch from", trust(in, registryCAName, registryCA))
 		}
-		for _, name := range []string{"containerd", "containerd-shim-runc-v2", "ctr"} {
-			l.add("the container runtime", l.binary(name, "/usr/local/bin"))
+		if in.Host.Docker() {
+			l.add("the kubelet speaks with Docker through it", l.binary("cri-dockerd", "/usr/local/bin"))
+		} else {
+			for _, name := range []string{"containerd", "containerd-shim-runc-v2", "ctr"} {
+				l.add("the container runtime", l.binary(name, "/usr/local/bin"))
+			}
+			l.add("starts the containers", l.binary("runc", "/usr/local/sbin"))
 		}
-		l.add("starts the containers", l.binary("runc", "/usr/local/sbin"))
 		l.add("pod networking", ops.Dir{Path: "/opt/cni", Mode: 0o755, Owned: true})
 		for _, name := range cniPlugins {
 			l.add("pod networking", l.binary(name, "/opt/cni/bin"))
@@ -45,7 +49,7 @@ var tools = engine.Phase[Input]{
 	On:    onNodes,
 	Steps: func(in Input) ([]engine.Step, error) {
 		l := list{in: in}
-		crictl, err := yaml.Marshal(map[string]any{"runtime-endpoint": criSocket, "image-endpoint": criSocket})
+		crictl, err := yaml.Marshal(map[string]any{"runtime-endpoint": in.criSocket(), "image-endpoint": in.criSocket()})
 		if err != nil {
 			return nil, err
 		}
@@ -63,21 +67,15 @@ var containerd = engine.Phase[Input]{
 	Short: "start the container runtime",
 	Long: "Configures containerd with systemd cgroups, the pause image by digest and trust in the private registry, places the " +
 		"CNI configuration so that the node is ready the moment it registers, and starts it.",
-	On:    onNodes,
+	On:    onContainerd,
 	Steps: containerdSteps,
 }
 
 func containerdSteps(in Input) ([]engine.Step, error) {
 	l := list{in: in}
-	l.add("what grows here while the cluster runs goes away with reset", claim())
-	l.add("the runtime's own state", ops.Dir{Path: "/var/lib/containerd", Mode: 0o700, Owned: true}, ops.Dir{Path: "/var/lib/cni", Mode: 0o711, Owned: true})
+	nodeGrounds(&l)
+	l.add("the runtime's own state", ops.Dir{Path: "/var/lib/containerd", Mode: 0o700, Owned: true})
 	l.add("the runtime's sockets and mounts", ops.Dir{Path: "/run/containerd", Mode: 0o711, Owned: true})
-	l.add("what pods write to their logs", ops.Dir{Path: "/var/log/pods", Mode: 0o750, Owned: true}, ops.Dir{Path: "/var/log/containers", Mode: 0o755, Owned: true})
-	l.add("flannel tells its CNI plugin the node's subnet here", ops.Dir{Path: "/run/flannel", Mode: 0o755, Owned: true})
-	l.add("kube-proxy looks for kernel modules here, and a pod would make it", ops.Dir{Path: "/lib/modules", Mode: 0o755})
-	l.add("pod networking", ops.Dir{Path: "/etc/cni/net.d", Mode: 0o755, Owned: true})
-	l.add("read as soon as the runtime starts: a node with it is ready when it registers",
-		text("/etc/cni/net.d/10-flannel.conflist", cniConfig(portsWithNFTables(in))))
 
 	config := containerdConfig(in, l.pinned("pause"))
 	l.add("systemd cgroups, as the kubelet's; the pause image from the lock; keys of others stay", config)
@@ -103,10 +101,39 @@ func containerdSteps(in Input) ([]engine.Step, error) {
 	wish := svc.unit()
 	wish.KillAll = true
 	l.add("pods run in it", wish)
+	l.add("a kubelet whose runtime has another driver crashes", ops.Driver{
+		Runtime: "containerd", Socket: containerdSock, Want: cgroupDriver, Within: runtimeWithin, OK: true,
+	})
 	return l.done()
 }
 
-const criSocket = "unix:///run/containerd/containerd.sock"
+// nodeGrounds is what every runtime's node stands on: what grows there is claimed before anything can grow, and the directories that
+// components share are ours.
+func nodeGrounds(l *list) {
+	l.add("what grows here while the cluster runs goes away with reset", claim())
+	l.add("what CNI plugins remember", ops.Dir{Path: "/var/lib/cni", Mode: 0o711, Owned: true})
+	l.add("what pods write to their logs", ops.Dir{Path: "/var/log/pods", Mode: 0o750, Owned: true}, ops.Dir{Path: "/var/log/containers", Mode: 0o755, Owned: true})
+	l.add("flannel tells its CNI plugin the node's subnet here", ops.Dir{Path: "/run/flannel", Mode: 0o755, Owned: true})
+	l.add("kube-proxy looks for kernel modules here, and a pod would make it", ops.Dir{Path: "/lib/modules", Mode: 0o755})
+	l.add("pod networking", ops.Dir{Path: "/etc/cni/net.d", Mode: 0o755, Owned: true})
+	l.add("read as soon as the runtime starts: a node with it is ready when it registers",
+		text("/etc/cni/net.d/10-flannel.conflist", cniConfig(portsWithNFTables(l.in))))
+}
+
+// criSocket is where the kubelet finds the host's runtime.
+func (in Input) criSocket() string {
+	if in.Host.Docker() {
+		return "unix://" + criDockerdSocket
+	}
+	return "unix://" + containerdSock
+}
+
+const (
+	// cgroupDriver is the kubelet's and every runtime's: systemd's own tree has one writer.
+	cgroupDriver = "systemd"
+	// runtimeWithin is how long a runtime may take to answer once its unit runs, in seconds.
+	runtimeWithin = 60
+)
 
 // claim names what a node's components make on the host without being told.
 func claim() ops.Claim {
@@ -119,9 +146,11 @@ func claim() ops.Claim {
 	}
 }
 
-// pods names the processes of pods. It is stated just before the kubelet, so that reset ends them as soon as it has stopped the kubelet, before
-// it removes what they write to.
-func pods() ops.Claim { return ops.Claim{Name: "pods", Slices: []string{"kubepods.slice"}, Held: true} }
+// pods names the processes of pods and, where Docker keeps them, their containers and images. It is stated just before the kubelet, so that reset ends
+// them as soon as it has stopped the kubelet, before it removes what they write to and the images they use.
+func pods(in Input) ops.Claim {
+	return ops.Claim{Name: "pods", Slices: []string{"kubepods.slice"}, Docker: in.Host.Docker(), Held: true}
+}
 
 // cniConfig delegates to the bridge plugin with the subnet that flannel writes; flannel's own plugin wants cniVersion 0.3.1.
 func cniConfig(nftables bool) []byte {
@@ -166,7 +195,7 @@ var images = engine.Phase[Input]{
 			names = []string{"pause", "etcd", "kube-apiserver"}
 		}
 		for _, name := range names {
-			l.add("its pods start without waiting for the registry", ops.Image{Ref: l.pinned(name), Present: true})
+			l.add("its pods start without waiting for the registry", l.pulled(name))
 		}
 		return l.done()
 	},

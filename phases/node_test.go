@@ -38,7 +38,7 @@ func (w *world) ctr(m *ops.Pretend) func([]string) ([]byte, error) {
 				return nil, fmt.Errorf("ctr: %s is not there", hosts)
 			}
 			for _, c := range w.lock.Components {
-				if c.Kind == bundle.KindImage && c.Pinned(w.cluster.Registry()) == ref && w.stored(c) {
+				if c.Kind != bundle.KindFile && c.Pinned(w.cluster.Registry()) == ref && w.stored(c) {
 					return nil, put(m, store, strings.Join(append(images, ref), "\n"))
 				}
 			}
@@ -85,7 +85,12 @@ func (w *world) kubelet(host string, m *ops.Pretend, active bool) {
 	}
 	w.needs(host, "kubelet", m, "/usr/local/bin/kubelet", "/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env", "/etc/kubernetes/kubelet.conf",
 		"/var/lib/kubelet/pki/kubelet-client-current.pem", "/var/lib/kubelet/pki/kubelet-server.key", "/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/manifests",
-		"/run/containerd/containerd.sock", "/etc/cni/net.d/10-flannel.conflist")
+		"/etc/cni/net.d/10-flannel.conflist")
+	if h, _ := w.cluster.Host(host); h.Docker() {
+		w.pod(m)
+	} else {
+		w.needs(host, "kubelet", m, "/run/containerd/containerd.sock")
+	}
 	for _, plugin := range []string{"bridge", "flannel", "host-local", "loopback", "portmap"} {
 		w.needs(host, "kubelet", m, "/opt/cni/bin/"+plugin)
 	}
@@ -134,13 +139,16 @@ func (w *world) whilePods(host string, m *ops.Pretend, names ...string) http.Han
 // a file which no volume brings.
 func (w *world) run(host string, m *ops.Pretend, pod *corev1.Pod) {
 	images, _ := os.ReadFile(m.Path("/var/lib/containerd/pretend-images"))
+	if h, _ := w.cluster.Host(host); h.Docker() {
+		images, _ = os.ReadFile(m.Path("/var/lib/docker/pretend.json"))
+	}
 	c := pod.Spec.Containers[0]
 	// The runtime keeps an image that was pulled by digest under that, whatever the tag says.
 	name, digest, _ := strings.Cut(c.Image, "@")
 	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
 		name = name[:i]
 	}
-	if !slices.Contains(strings.Fields(string(images)), name+"@"+digest) {
+	if !strings.Contains(string(images), name+"@"+digest) {
 		w.problem("%s: %s runs %s, which was not pulled", host, pod.Name, c.Image)
 	}
 	for _, v := range pod.Spec.Volumes {

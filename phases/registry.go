@@ -65,7 +65,7 @@ func registrySteps(in Input) ([]engine.Step, error) {
 	l.add("the registry answers", ops.Probe{
 		Name: "registry", URL: fmt.Sprintf("https://%s/v2/", in.Cluster.Registry()), CA: registryCA, Within: 30, OK: true,
 	})
-	for _, c := range in.Lock.Components {
+	for _, c := range Stocked(in.Cluster, in.Lock) {
 		l.add("hosts get it from the registry only", ops.Stored{
 			Root: registryRoot, Repository: c.Repository, Digest: c.ManifestDigest(), Component: c.Repository, Present: true,
 		})

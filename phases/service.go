@@ -16,6 +16,7 @@ type service struct {
 	Environment       []string
 	EnvironmentFile   string
 	After, Wants      string
+	Requires          string
 	Type              string // default exec
 	Reads             [][]byte
 	Marks             []string           // files it has to be started after: what it reads once and nobody knows beforehand
@@ -43,6 +44,7 @@ func (s service) render(inputs string) []byte {
 	}
 	add("Unit", "After", s.After)
 	add("Unit", "Wants", s.Wants)
+	add("Unit", "Requires", s.Requires)
 	add("Unit", "StartLimitIntervalSec", "0") // one that cannot start yet is never given up (as kubeadm's kubelet)
 	kind := s.Type
 	if kind == "" {
@@ -66,6 +68,14 @@ func (s service) render(inputs string) []byte {
 	return out.Bytes()
 }
 
+// runtimeUnit is the unit that answers the kubelet.
+func (in Input) runtimeUnit() string {
+	if in.Host.Docker() {
+		return criDockerd
+	}
+	return "containerd.service"
+}
+
 // Units are the services that should run on a host.
 func Units(h inventory.Host) []string {
 	var out []string
@@ -73,7 +83,12 @@ func Units(h inventory.Host) []string {
 		out = append(out, "kubewright-registry.service")
 	}
 	if h.Node() {
-		out = append(out, "containerd.service", "kubelet.service")
+		if h.Docker() {
+			out = append(out, "docker.service", criDockerd)
+		} else {
+			out = append(out, "containerd.service")
+		}
+		out = append(out, "kubelet.service")
 	}
 	return out
 }

@@ -97,6 +97,7 @@ func worlds(t *testing.T) []specimen {
 	return []specimen{
 		{"the course's cluster", course(t), machineFacts(), 2},
 		{"one host with every role, ipvs, and no firewall wanted", single(t), machineFacts(), 2},
+		{"a node of each kind", mixed(t), dockerFacts(), 3},
 		{"hosts that are system containers", course(t), containerFacts(), 0},
 	}
 }
@@ -113,6 +114,10 @@ func lock() bundle.Lock {
 			out.Repository, out.Digest, out.Manifest = "bin/"+c.Name, sum(program(c.Name)), sum([]byte("manifest "+c.Name))
 		}
 		l.Components = append(l.Components, out)
+		if c.Kind == bundle.KindImage {
+			out.Kind, out.Repository, out.Digest = bundle.KindGzip, "gzip/"+c.Name, sum([]byte("gzip image "+c.Name))
+			l.Components = append(l.Components, out)
+		}
 	}
 	return l
 }

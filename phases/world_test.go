@@ -23,6 +23,7 @@ import (
 // world is what surrounds pretend hosts while phases are carried out on them: a registry that serves what was pushed to it and nothing
 // else, a kernel whose modules bring their parameters along, a runtime, and a kubelet that runs static pods and makes what kubelets make.
 type world struct {
+	ctx      context.Context
 	cluster  *inventory.Cluster
 	facts    map[string]agent.Facts
 	lock     bundle.Lock
@@ -41,7 +42,7 @@ const userConfig = "# ours, by hand\r\nversion = 0x3\r\ndisabled_plugins = [ \"c
 	"  level = 'debug' # louder\r\n[plugins.\"io.containerd.cri.v1.runtime\".containerd.runtimes.gvisor]\r\n  runtime_type = 'io.containerd.runsc.v1'"
 
 func newWorld(c *inventory.Cluster, facts map[string]agent.Facts, works []engine.Work) *world {
-	w := &world{cluster: c, facts: facts, lock: lock(), registry: c.With(inventory.Registry)[0].Name}
+	w := &world{ctx: context.Background(), cluster: c, facts: facts, lock: lock(), registry: c.With(inventory.Registry)[0].Name}
 	w.answers = phases.NewAnswers(c, works, w)
 	return w
 }
@@ -77,7 +78,7 @@ func (w *world) prepare(name string, m *ops.Pretend) error {
 		"/etc/shadow":                   "root:*:19000:0:99999:7:::\n",
 		"/proc/self/mountinfo":          "22 1 8:1 / / rw - ext4 /dev/vda1 rw\n",
 	}
-	if name == "node-0001" || name == "box" { // where somebody has had containerd before
+	if h, _ := w.cluster.Host(name); !h.Docker() && (name == "node-0001" || name == "box") { // where somebody has had containerd before
 		files["/etc/containerd/config.toml"] = userConfig
 	}
 	if len(f.Swaps) > 0 {
@@ -134,6 +135,9 @@ func (w *world) prepare(name string, m *ops.Pretend) error {
 	m.Handle("ctr", w.ctr(m))
 	m.OnUnit("containerd.service", func(active bool) { w.containerd(name, m, active) })
 	m.OnUnit("kubelet.service", func(active bool) { w.kubelet(name, m, active) })
+	if err := w.docker(name, m); err != nil {
+		return err
+	}
 	for _, area := range f.Swaps {
 		if !f.Zram || !strings.HasPrefix(area, "/dev/zram") {
 			continue

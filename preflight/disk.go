@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kubewright/kubewright/agent"
+	"github.com/kubewright/kubewright/inventory"
 )
 
 // The kubelet's own thresholds where the inventory sets none (k8s.io/kubernetes/pkg/kubelet/apis/config/v1beta1).
@@ -22,8 +23,15 @@ const (
 	failFsync   = 100 * time.Millisecond // etcd's heartbeat: slower than this it loses its leader
 	etcdData    = "/var/lib/etcd"
 	kubeletRoot = "/var/lib/kubelet"
-	runtimeRoot = "/var/lib/containerd"
 )
+
+// runtimeRoot is where the host's runtime keeps images and containers.
+func runtimeRoot(h inventory.Host) string {
+	if h.Docker() {
+		return "/var/lib/docker"
+	}
+	return "/var/lib/containerd"
+}
 
 // diskChecks are about room and what disks can do.
 var diskChecks = []check{
@@ -69,7 +77,7 @@ var diskChecks = []check{
 			seen = append(seen, fmt.Sprintf("%s has %d inodes free", v.name(), d.IFree))
 			limit, signal := l.line(v, "inodesFree", d.Inodes)
 			need := limit
-			if node(l.host) && !l.ours() && v.holds(runtimeRoot) {
+			if node(l.host) && !l.ours() && v.holds(runtimeRoot(l.host)) {
 				need += minInodes
 			}
 			if d.IFree < need {
@@ -80,13 +88,13 @@ var diskChecks = []check{
 		l.see("%s", strings.Join(seen, "; "))
 	}},
 	{"image-collection", Warning, node, func(l *look) {
-		d, ok := l.disk(runtimeRoot)
+		d, ok := l.disk(runtimeRoot(l.host))
 		if !ok || d.Size == 0 {
 			l.skip("the host does not say how large its disk is")
 			return
 		}
 		used := 100 - int(d.Free*100/d.Size)
-		if l.see("%d%% of %s is used", used, runtimeRoot); used >= imageGC {
+		if l.see("%d%% of %s is used", used, runtimeRoot(l.host)); used >= imageGC {
 			l.add(l.saw, fmt.Sprintf("less than %d%%: from there on the kubelet removes images", imageGC), "free space, or put a larger disk there")
 		}
 	}},
@@ -135,17 +143,17 @@ var diskChecks = []check{
 		}
 	}},
 	{"runtime-disk", Error, node, func(l *look) {
-		d, ok := l.disk(runtimeRoot)
+		d, ok := l.disk(runtimeRoot(l.host))
 		if !ok {
 			l.skip("the host does not say which disks it has")
 			return
 		}
-		l.see("%s is on %s", runtimeRoot, dash(d.Type))
+		l.see("%s is on %s", d.Path, dash(d.Type))
 		switch {
 		case d.Type == "overlay" || d.Type == "nfs" || d.Type == "fuse":
-			l.add(runtimeRoot+" is on "+d.Type+", which cannot be below an overlay", "ext4, xfs or btrfs", "mount a disk at "+runtimeRoot)
+			l.add(d.Path+" is on "+d.Type+", which cannot be below an overlay", "ext4, xfs or btrfs", "mount a disk at "+d.Path)
 		case d.Untyped:
-			l.add(runtimeRoot+" is on a file system whose directories do not say what their entries are (xfs made with ftype=0)", "ftype=1, which overlayfs needs",
+			l.add(d.Path+" is on a file system whose directories do not say what their entries are (xfs made with ftype=0)", "ftype=1, which overlayfs needs",
 				"make the file system anew: mkfs.xfs -n ftype=1")
 		}
 	}},
@@ -177,7 +185,7 @@ func (l *look) needed(path string) bool {
 	switch path {
 	case "/etc", "/var/lib/kubewright", "/usr/local/bin", "/run":
 		return true
-	case "/etc/kubernetes", kubeletRoot, runtimeRoot, "/usr/local/sbin", "/opt/cni/bin", "/var/log":
+	case "/etc/kubernetes", kubeletRoot, runtimeRoot(l.host), "/usr/local/sbin", "/opt/cni/bin", "/var/log":
 		return node(l.host)
 	case etcdData:
 		return controls(l.host)
@@ -232,7 +240,7 @@ func (l *look) volumes() (out []*volume) {
 	}
 	if node(l.host) {
 		find(kubeletRoot)
-		find(runtimeRoot)
+		find(runtimeRoot(l.host))
 	}
 	for _, r := range l.Needs[l.host.Name].Room {
 		if v := find(r.Path); v != nil && !l.ours() {
@@ -252,7 +260,7 @@ func (l *look) line(v *volume, what string, total uint64) (limit uint64, signal 
 	if len(thresholds) == 0 {
 		thresholds = defaultEviction
 	}
-	for _, s := range []struct{ name, path string }{{"nodefs." + what, kubeletRoot}, {"imagefs." + what, runtimeRoot}} {
+	for _, s := range []struct{ name, path string }{{"nodefs." + what, kubeletRoot}, {"imagefs." + what, runtimeRoot(l.host)}} {
 		if value, set := thresholds[s.name]; set && v.holds(s.path) {
 			if n := threshold(value, total); n > limit {
 				limit, signal = n, s.name+" "+value

@@ -149,7 +149,7 @@ var reachChecks = []check{
 	}},
 	{"trial", Error, node, func(l *look) {
 		if l.survey == nil || l.ask.Trial == "" {
-			l.skip("it was not asked for (--trial), or there is no runtime yet")
+			l.skip("it was not asked for (--trial), or there is no containerd yet")
 			return
 		}
 		if l.see("the runtime runs a container"); l.survey.Trial != "ok" {

@@ -114,6 +114,9 @@ var remainsChecks = []check{
 	{"forwarding", Warning, node, func(l *look) {
 		l.see("nothing in nftables drops what passes through")
 		for _, c := range l.f.Chains {
+			if l.host.Docker() && c.Table == "ip filter" {
+				continue // Docker's own, in which the pods' packets are accepted before its end
+			}
 			// What a firewall drops that up opens is none of this check's.
 			if c.Hook == ops.Forwarding && c.Drop && (l.keeper() == inventory.FirewallIgnore || !l.f.Firewall.Stops()) {
 				l.add("what passes through the host is dropped at the end of "+c.Table+" "+c.Name, "packets of pods are let through: no other rule can undo that",
@@ -121,15 +124,7 @@ var remainsChecks = []check{
 			}
 		}
 	}},
-	{"runtime", Error, node, func(l *look) {
-		l.see("no other container runtime runs")
-		for _, name := range []string{"docker.service", "containerd.service"} {
-			if l.f.Units[name].Active && !l.ours() {
-				l.add(name+" runs already", "no other container runtime", "take it off the host, or use another host")
-				return
-			}
-		}
-	}},
+	{"runtime", Error, node, runtime},
 	{"journal", Error, every, func(l *look) {
 		l.see("%d changes can be put back", l.f.Changes)
 		if l.f.Journal != "" {

@@ -13,7 +13,12 @@ var serviceChecks = []check{
 	{"masked-units", Error, every, func(l *look) {
 		need := []string{}
 		if node(l.host) {
-			need = append(need, "kubelet.service", "containerd.service")
+			need = append(need, "kubelet.service")
+			if l.host.Docker() {
+				need = append(need, "docker.service", "cri-docker.service", "cri-docker.socket")
+			} else {
+				need = append(need, "containerd.service")
+			}
 		}
 		if registryHost(l.host) {
 			need = append(need, "kubewright-registry.service")

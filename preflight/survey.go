@@ -55,7 +55,7 @@ func Survey(in Input, scope Scope) map[string]agent.SurveyAsk {
 				a.Registry.Authority = in.Facts[r.Name].Authorities["registry"]
 			}
 		}
-		if scope.Trial && node(h) && runtimeRuns(in.Facts[h.Name]) {
+		if scope.Trial && node(h) && runtimeRuns(h, in.Facts[h.Name]) {
 			a.Trial = needs.Pause
 		}
 		asks[h.Name] = a
@@ -122,7 +122,10 @@ func registryRuns(in Input) bool {
 	return false
 }
 
-func runtimeRuns(f agent.Facts) bool { return f.Changes > 0 && f.Units["containerd.service"].Active }
+// runtimeRuns says whether there is a containerd of ours that can be tried; Docker is tried by nobody but the kubelet.
+func runtimeRuns(h inventory.Host, f agent.Facts) bool {
+	return f.Changes > 0 && !h.Docker() && f.Units["containerd.service"].Active
+}
 
 // Measured is how far a host's clock is before ours, by when a question was sent and its answer came here, and what the host's clock said in between. The
 // message out and the message back may have taken any share of the time that was spent on the way.

@@ -13,6 +13,7 @@ import (
 	"github.com/kubewright/kubewright/bundle"
 	"github.com/kubewright/kubewright/inventory"
 	"github.com/kubewright/kubewright/lab/source"
+	"github.com/kubewright/kubewright/phases"
 	"github.com/spf13/cobra"
 )
 
@@ -106,7 +107,11 @@ func bundleCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return bundle.Push(cmd.Context(), b, bundle.Registry{Address: c.Registry(), Transport: transport}, nil, func(p bundle.Pushed) {
+			var names []string
+			for _, x := range phases.Stocked(c, b.Lock) {
+				names = append(names, x.Repository)
+			}
+			return bundle.Push(cmd.Context(), b, bundle.Registry{Address: c.Registry(), Transport: transport}, names, func(p bundle.Pushed) {
 				if p.Done {
 					word := "pushed"
 					if p.Skipped {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -44,6 +45,7 @@ type hostStatus struct {
 	Units   map[string]string `json:"units,omitempty"`
 	Node    string            `json:"node,omitempty"` // Ready, NotReady: why, or absent
 	Kubelet string            `json:"kubelet,omitempty"`
+	Runtime string            `json:"runtime,omitempty"` // of the node's containers, with its version: containerd://2.3.3
 }
 
 func statusCommand() *cobra.Command {
@@ -107,7 +109,7 @@ func (f *fleet) status(ctx context.Context, unreached []error) status {
 		if h.Node() && nodes != nil {
 			hs.Node = "absent"
 			if n, ok := nodes[h.Name]; ok {
-				hs.Node, hs.Kubelet = readiness(n), n.Status.NodeInfo.KubeletVersion
+				hs.Node, hs.Kubelet, hs.Runtime = readiness(n), n.Status.NodeInfo.KubeletVersion, n.Status.NodeInfo.ContainerRuntimeVersion
 			}
 		}
 		s.Hosts = append(s.Hosts, hs)
@@ -200,14 +202,14 @@ func (s status) table(w io.Writer) error {
 	}
 	fmt.Fprintln(w)
 	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(out, "HOST\tADDRESS\tROLES\tNODE\tKUBELET\tUNITS\tOS\tKERNEL")
+	fmt.Fprintln(out, "HOST\tADDRESS\tROLES\tNODE\tKUBELET\tRUNTIME\tUNITS\tOS\tKERNEL")
 	for _, h := range s.Hosts {
 		if !h.Reached {
 			fmt.Fprintf(out, "%s\t%s\t%s\tnot reached: %s\n", h.Name, h.Address, roles(h.Roles), report.Escape(h.Error))
 			continue
 		}
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", h.Name, h.Address, roles(h.Roles), report.Escape(dash(h.Node)),
-			report.Escape(dash(h.Kubelet)), report.Escape(h.unitsText()), report.Escape(h.OS), report.Escape(h.Kernel))
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", h.Name, h.Address, roles(h.Roles), report.Escape(dash(h.Node)),
+			report.Escape(dash(h.Kubelet)), report.Escape(dash(strings.Replace(h.Runtime, "://", " ", 1))), report.Escape(h.unitsText()), report.Escape(h.OS), report.Escape(h.Kernel))
 	}
 	return out.Flush()
 }
