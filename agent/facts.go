@@ -129,7 +129,7 @@ func Gather(ctx context.Context, m ops.Machine, stateDir string) Facts {
 	f.Options = kernelConfig(m, f.Kernel)
 	f.Modules, f.Listed = modules(m, f.Kernel, f.Options)
 	f.Sysctls = sysctls(m)
-	f.NAT, f.Chains = nft(m, f)
+	f.NAT, f.Chains = nft(m, f.Modules, f.Options)
 	f.Docker = dockerPackage(m)
 	f.Swaps = firstFields(read("/proc/swaps"), 1)
 	f.Zram = zramGenerator(m)

@@ -160,9 +160,9 @@ func modules(m ops.Machine, kernel string, options map[string]string) (found map
 }
 
 // nft asks the kernel about its nftables, where that changes nothing: asking for what is in a module that is not loaded would load it.
-func nft(m ops.Machine, f Facts) (nat string, chains []ops.KernelChain) {
+func nft(m ops.Machine, modules, options map[string]string) (nat string, chains []ops.KernelChain) {
 	there := func(module string) bool {
-		return f.Modules[module] == "loaded" || f.Modules[module] == "builtin"
+		return modules[module] == "loaded" || modules[module] == "builtin"
 	}
 	if !there("nf_tables") {
 		return "", nil
@@ -176,7 +176,7 @@ func nft(m ops.Machine, f Facts) (nat string, chains []ops.KernelChain) {
 			chains = append(chains, c)
 		}
 	}
-	if f.Options["MODULES"] != "n" {
+	if options["MODULES"] != "n" {
 		for _, module := range []string{"nft_chain_nat", "nft_masq", "nft_numgen", "nft_fib_ipv4"} {
 			if !there(module) {
 				return "", chains
