@@ -41,8 +41,9 @@ func TestResetOfABrokenCluster(t *testing.T) {
 // isBare wants nothing of a cluster on a host.
 func isBare(t *testing.T, host string) {
 	t.Helper()
-	r := onHost(t, host, "ls -d /etc/kubernetes /etc/kubewright /var/lib/kubewright /etc/containerd /etc/cni /opt/cni /usr/local/bin/kubelet /var/lib/etcd "+
-		"/sys/class/net/cni0 /sys/class/net/flannel.1 2>/dev/null; pgrep -lx 'kubelet|containerd|etcd|kube-apiserver|registry'; findmnt -rno TARGET | grep -E '/var/lib/kubelet/|/run/containerd/'")
+	r := onHost(t, host, "ls -d /etc/kubernetes /etc/kubewright /var/lib/kubewright /etc/containerd /etc/cni /opt/cni /usr/local/bin/kubelet /var/lib/etcd/* "+
+		"/sys/class/net/cni0 /sys/class/net/flannel.1 2>/dev/null; ps -eo comm= | grep -xE 'kubelet|containerd|etcd|kube-apiserver|registry'; "+
+		"findmnt -rno TARGET | grep -E '/var/lib/kubelet/|/run/containerd/'")
 	if r.stdout != "" {
 		t.Errorf("on %s there is still:\n%s", host, r.stdout)
 	}
