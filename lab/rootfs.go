@@ -20,11 +20,13 @@ import (
 )
 
 const (
-	admin       = "admin" // the login that is not root; it has sudo without a password
-	initPath    = "/usr/lib/kwlab/init"
-	runcPath    = "/usr/lib/kwlab/runc"
-	buildCgroup = "kwlab.build" // of all labs: they share what is built
+	admin    = "admin" // the login that is not root; it has sudo without a password
+	initPath = "/usr/lib/kwlab/init"
+	runcPath = "/usr/lib/kwlab/runc"
 )
+
+// Every lab builds for itself, so that one that goes does not end another's work. What is built they share.
+var buildCgroup, building = prefix + ".build", "." + prefix + ".tmp"
 
 //go:embed tree/init
 var initScript string
@@ -112,7 +114,7 @@ func rootfs(ctx context.Context, o Options) (string, error) {
 	}
 	began := time.Now()
 	o.say("building the hosts' root filesystem from %s packages (once; under a minute)", src.suite)
-	tmp := tree + ".tmp"
+	tmp := tree + building
 	if err := clearBuild(ctx, cache); err != nil {
 		return "", err
 	}
@@ -125,7 +127,7 @@ func rootfs(ctx context.Context, o Options) (string, error) {
 	if err := finish(filepath.Join(tmp, "tree")); err != nil {
 		return "", err
 	}
-	if err := os.Rename(filepath.Join(tmp, "tree"), tree); err != nil {
+	if err := os.Rename(filepath.Join(tmp, "tree"), tree); err != nil && !errors.Is(err, fs.ErrExist) { // another lab was faster
 		return "", err
 	}
 	o.say("root filesystem built in %s", time.Since(began).Round(100*time.Millisecond))
@@ -215,7 +217,7 @@ func clearBuild(ctx context.Context, cache string) error {
 	if err := stopBuild(ctx); err != nil {
 		return err
 	}
-	left, _ := filepath.Glob(filepath.Join(cache, "rootfs-*.tmp"))
+	left, _ := filepath.Glob(filepath.Join(cache, "rootfs-*"+building))
 	for _, dir := range left {
 		if err := os.RemoveAll(dir); err != nil {
 			return err
@@ -224,7 +226,8 @@ func clearBuild(ctx context.Context, cache string) error {
 	return nil
 }
 
-// prune removes the cached root filesystems that nobody will ask for again, and the packages for them.
+// prune removes the cached root filesystems that nobody will ask for again, and the packages for them. What another lab builds or stands
+// on stays.
 func prune(cache string) error {
 	src, err := readAptSource()
 	if err != nil {
@@ -232,7 +235,14 @@ func prune(cache string) error {
 	}
 	all, _ := filepath.Glob(filepath.Join(cache, "rootfs-*"))
 	packages, _ := filepath.Glob(filepath.Join(cache, "packages-*"))
+	mounts, err := readMounts("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
 	for _, dir := range slices.Concat(all, packages) {
+		if strings.HasSuffix(dir, ".tmp") || slices.ContainsFunc(mounts, func(m mount) bool { return strings.Contains(m.super, dir) }) {
+			continue
+		}
 		if filepath.Base(dir) == "rootfs-"+rootfsKey(src.suite) || strings.HasPrefix(filepath.Base(dir), "packages-"+rootfsKey(src.suite)+"-") {
 			continue
 		}
