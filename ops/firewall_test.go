@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"testing"
 )
@@ -154,5 +155,40 @@ func TestRulesOfUFW(t *testing.T) {
 		if got != tuple || (err != nil) != (tuple == "") {
 			t.Errorf("%q is %q, %v; want %q", rule, got, err, tuple)
 		}
+	}
+}
+
+// TestUFWThatHasNotStarted: it notes the rule and then fails, since it has no chains in the kernel.
+func TestUFWThatHasNotStarted(t *testing.T) {
+	wish := UFW{Rules: []string{"allow from 10.244.0.0/16 to 0.0.0.0/0"}}
+	for name, row := range map[string]struct {
+		notes, started, legacy, fine bool
+	}{
+		"it has not":                      {true, false, false, true},
+		"it has":                          {true, true, false, false},
+		"it fails before":                 {false, false, false, false},
+		"nobody knows, with old iptables": {true, false, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.write(t, ufwRules, "### END RULES ###\n", 0o640)
+			if row.started {
+				w.rulesets = map[string]ruleset{"ip filter": {chains: []nftChain{{name: "ufw-user-input"}}}}
+			}
+			if row.legacy {
+				w.write(t, "/proc/net/ip_tables_names", "filter\n", 0o444)
+			}
+			w.Handle("ufw", func(argv []string) ([]byte, error) {
+				if row.notes {
+					if _, err := w.ufw(argv); err != nil {
+						return nil, err
+					}
+				}
+				return nil, errors.New("ERROR: problem running")
+			})
+			if err := set(t, w, wish); (err == nil) != row.fine {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
