@@ -184,17 +184,22 @@ func (f Firewalld) idle(ctx context.Context, m Machine, wall Firewall) (bool, er
 	}
 	made := false
 	for _, t := range tables {
+		if !strings.HasSuffix(t, " firewalld") && !isIPTables(t) {
+			continue
+		}
 		set, err := kernel.ruleset(t)
 		if err != nil {
 			return false, err
 		}
-		if strings.HasSuffix(t, " firewalld") {
-			made = made || slices.ContainsFunc(set.chains, func(c nftChain) bool {
-				return strings.HasSuffix(c.name, "_"+f.Zone) || strings.Contains(c.name, "_"+f.Zone+"_")
-			})
-		} else if isIPTables(t) && len(set.rules) > 0 {
-			return true, nil
+		if isIPTables(t) {
+			if len(set.rules) > 0 {
+				return true, nil
+			}
+			continue
 		}
+		made = made || slices.ContainsFunc(set.chains, func(c nftChain) bool {
+			return strings.HasSuffix(c.name, "_"+f.Zone) || strings.Contains(c.name, "_"+f.Zone+"_")
+		})
 	}
 	if !made || readsAnything(m, "/proc/net/ip_tables_names") || readsAnything(m, "/proc/net/ip6_tables_names") {
 		return true, nil

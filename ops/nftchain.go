@@ -29,7 +29,8 @@ func FilterChains(m Machine, but ...string) []Chain {
 	}
 	var out []Chain
 	for _, t := range tables {
-		if family, name, _ := strings.Cut(t, " "); family != "ip" && family != "inet" || slices.Contains(but, name) {
+		// Of iptables' tables one filters; the others may hold a rule for every endpoint of a Service.
+		if family, name, _ := strings.Cut(t, " "); family != "ip" && family != "inet" || slices.Contains(but, name) || isIPTables(t) && name != "filter" {
 			continue
 		}
 		set, err := kernel.ruleset(t)
