@@ -49,7 +49,7 @@ table inet filter {
 // walls are how each host's firewall is put up, and taken down after the test.
 var walls = map[string]struct{ up, down string }{
 	"master":    {"mkdir -p /etc/firewalld/zones && printf %s '" + theirZone + "' > /etc/firewalld/zones/public.xml && systemctl enable --now firewalld", "systemctl disable --now firewalld; rm -f /etc/firewalld/zones/public.xml"},
-	"node-0001": {"ufw allow 22/tcp && ufw --force enable", "ufw disable; ufw delete allow 22/tcp"},
+	"node-0001": {"ufw allow 22/tcp && ufw --force enable && systemctl enable --now ufw", "ufw disable; ufw delete allow 22/tcp; systemctl disable --now ufw"},
 	"node-0002": {"cp -a /etc/nftables.conf /root/ && printf %s '" + theirRules + "' > /etc/nftables.conf && systemctl enable --now nftables", "systemctl disable --now nftables; mv /root/nftables.conf /etc/"},
 	"registry":  {"systemctl enable --now firewalld", "systemctl disable --now firewalld"},
 }
@@ -78,8 +78,8 @@ func TestFirewalls(t *testing.T) {
 		t.Cleanup(func() { onHost(t, h, walls[h].down) })
 		before[h] = firewallOf(t, h)
 	}
+	reset := func(t *testing.T) { must(t, kubewright(bounded(t), "reset", "--yes=lab")) }
 	asBefore := func(t *testing.T) {
-		must(t, kubewright(bounded(t), "reset", "--yes=lab"))
 		for _, h := range hosts {
 			if now := firewallOf(t, h); now != before[h] {
 				t.Errorf("%s: the firewall is not as it was:\n%s", h, lineDiff(before[h], now))
@@ -90,10 +90,16 @@ func TestFirewalls(t *testing.T) {
 	fine = fine && t.Run("only who needs it gets in", onlyWhoNeedsIt)
 	fine = fine && t.Run("the cluster works through reloads and a loss of power", worksThroughReloads)
 	fine = fine && t.Run("up again changes nothing", upAgain)
-	fine = fine && t.Run("reset puts them back", asBefore)
+	fine = fine && t.Run("reset puts them back, also one that does not run just now", func(t *testing.T) {
+		ok(t, onHost(t, "registry", "systemctl", "stop", "firewalld"))
+		reset(t)
+		ok(t, onHost(t, "registry", "systemctl", "start", "firewalld"))
+		asBefore(t)
+	})
 	if fine {
 		t.Run("off turns them off, and reset on again", func(t *testing.T) {
 			withoutFirewalls(t)
+			reset(t)
 			asBefore(t)
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -11,7 +12,10 @@ import (
 )
 
 // firewalld is the host's firewalld over D-Bus (firewalld.dbus(5)).
-type firewalld struct{ bus bus }
+type firewalld struct {
+	bus  bus
+	host runner
+}
 
 const (
 	firewalldName = "org.fedoraproject.FirewallD1"
@@ -36,16 +40,20 @@ func (f *firewalld) ask(ctx context.Context, at dbus.ObjectPath, method string, 
 
 // Has asks whether an entry is in the zone, which is the default zone where none is named.
 func (f *firewalld) Has(ctx context.Context, e FirewallEntry) (there bool, err error) {
-	err = f.entry(ctx, e, "query", &there)
+	if err = f.entry(ctx, e, "query", &there); errors.Is(err, errNoFirewalld) {
+		err = f.offlineEntry(ctx, e, "query", &there)
+	}
 	return there, err
 }
 
 // Change adds or removes an entry.
 func (f *firewalld) Change(ctx context.Context, e FirewallEntry, present bool) error {
-	if present {
-		return f.entry(ctx, e, "add", nil)
+	verb := map[bool]string{true: "add", false: "remove"}[present]
+	err := f.entry(ctx, e, verb, nil)
+	if errors.Is(err, errNoFirewalld) {
+		err = f.offlineEntry(ctx, e, verb, nil)
 	}
-	return f.entry(ctx, e, "remove", nil)
+	return err
 }
 
 func (f *firewalld) entry(ctx context.Context, e FirewallEntry, verb string, answer any) error {
@@ -75,7 +83,15 @@ func (f *firewalld) entry(ctx context.Context, e FirewallEntry, verb string, ans
 }
 
 // Rules lists a zone's rich rules.
-func (f *firewalld) Rules(ctx context.Context, zone string, permanent bool) (rules []string, err error) {
+func (f *firewalld) Rules(ctx context.Context, zone string, permanent bool) ([]string, error) {
+	rules, err := f.rules(ctx, zone, permanent)
+	if errors.Is(err, errNoFirewalld) {
+		return f.offlineRules(ctx, zone, permanent)
+	}
+	return rules, err
+}
+
+func (f *firewalld) rules(ctx context.Context, zone string, permanent bool) (rules []string, err error) {
 	if !permanent {
 		err := f.ask(ctx, firewalldPath, ".zone.getRichRules", &rules, zone)
 		return rules, err
@@ -102,6 +118,10 @@ func (f *firewalld) permanent(ctx context.Context, kind, name string) (path dbus
 // Defaults drops what was configured of a zone beyond what firewalld ships.
 func (f *firewalld) Defaults(ctx context.Context, zone string) error {
 	path, err := f.permanent(ctx, "Zone", zone)
+	if errors.Is(err, errNoFirewalld) { // its command for that writes the zone's own file again
+		file := "/etc/firewalld/zones/" + zone + ".xml"
+		return os.Rename(file, file+oldZone)
+	}
 	if err != nil {
 		return err
 	}
@@ -213,7 +233,7 @@ func sameSettings(a, b map[string]dbus.Variant, despiteInterfaces bool) bool {
 func explainFirewalld(err error) error {
 	var e dbus.Error
 	if errors.As(err, &e) && (e.Name == "org.freedesktop.DBus.Error.ServiceUnknown" || e.Name == "org.freedesktop.DBus.Error.NameHasNoOwner") {
-		return errors.New("firewalld does not run: start it, and stop it afterwards")
+		return errNoFirewalld
 	}
 	return fmt.Errorf("firewalld: %w", err)
 }

@@ -30,7 +30,7 @@ type host struct {
 // NewHost is the machine that this process runs on. stateDir is where marks and uploaded bytes lie; ask answers questions, nil refuses all.
 func NewHost(stateDir string, ask func(context.Context, Question) ([]byte, error)) Machine {
 	h := &host{state: stateDir, ask: ask}
-	h.systemd.host = h
+	h.systemd.host, h.firewalld.host = h, h
 	return h
 }
 
