@@ -23,6 +23,18 @@ func (s seen) String() string {
 // preflighted are the findings, and how long they took.
 func preflighted(t *testing.T, code int, args ...string) (found []seen, seconds float64) {
 	t.Helper()
+	results, seconds := preflightTimed(t, code, args...)
+	for _, s := range results {
+		if s.Status == "failed" {
+			found = append(found, s)
+		}
+	}
+	return found, seconds
+}
+
+// preflightTimed are all results.
+func preflightTimed(t *testing.T, code int, args ...string) (results []seen, seconds float64) {
+	t.Helper()
 	r := run(t, kubewright(bounded(t), append([]string{"preflight", "-o", "json"}, args...)...))
 	var report struct {
 		Seconds float64
@@ -32,16 +44,11 @@ func preflighted(t *testing.T, code int, args ...string) (found []seen, seconds 
 	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
 		t.Fatalf("%v\n%s\n%s", err, r.stdout, r.stderr)
 	}
-	for _, s := range report.Results {
-		if s.Status == "failed" {
-			found = append(found, s)
-		}
-	}
 	if r.code != code {
-		t.Errorf("exit %d, want %d: %v", r.code, code, found)
+		t.Errorf("exit %d, want %d: %s", r.code, code, r.stdout)
 	}
 	t.Logf("preflight: %d hosts in %.2f s", report.Hosts, report.Seconds)
-	return found, report.Seconds
+	return report.Results, report.Seconds
 }
 
 // below are checks that speak of the machine which the lab's hosts share: how full and how busy its disk is, and which limits its kernel
@@ -136,12 +143,43 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
+// TestPreflightOfACluster: a cluster that works is found to be well, down to a container that each node runs and what each would pull; a way that is blocked since is
+// found, too.
+func TestPreflightOfACluster(t *testing.T) {
+	upReady(t)
+	results, _ := preflightTimed(t, 0, "--trial")
+	passed := map[string]int{}
+	for _, s := range results {
+		switch s.Status {
+		case "passed":
+			passed[s.Check]++
+		case "failed":
+			if !slices.Contains(below, s.Check) {
+				t.Errorf("of a cluster that works: %s", s)
+			}
+		}
+	}
+	for check, nodes := range map[string]int{"trial": 3, "registry": 3, "port": 4, "reach": 1, "authorities": 4, "proxy-mode": 1} {
+		if passed[check] != nodes {
+			t.Errorf("%s passed %d times, want %d", check, passed[check], nodes)
+		}
+	}
+	clusterWorks(t)
+
+	ok(t, onHost(t, "master", "nft add table inet kwfault; nft 'add chain inet kwfault input { type filter hook input priority 0; }'; nft add rule inet kwfault input ip saddr 192.168.1.32 tcp dport 6443 drop"))
+	defer onHost(t, "master", "nft delete table inet kwfault")
+	found, _ := preflighted(t, 3)
+	if !slices.ContainsFunc(found, func(s seen) bool { return strings.HasPrefix(s.Observed, "blocked: node-0002 -> master 6443/tcp") }) {
+		t.Errorf("a way that is blocked was not found: %v", found)
+	}
+}
+
 // everyFile is every file of a host with what changes when it is written, but those in which a login or time itself writes.
 func everyFile(t *testing.T, host string) string {
 	t.Helper()
 	r := onHost(t, host, `find / /var/lib/containerd /var/lib/etcd /var/lib/kubelet /var/lib/registry -xdev `+
 		`\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/log -o -path /var/tmp -o -path /var/lib/systemd -o -path /root/.cache \) -prune -o `+
-		`\! -path /var/lib \! -path / -printf '%p %y %s %T@ %C@\n' | sort -u`)
+		`-printf '%p %y %s %T@ %C@\n' | sort -u`)
 	ok(t, r)
 	if len(strings.Split(r.stdout, "\n")) < 1000 {
 		t.Fatalf("%s: only\n%s", host, r.stdout)
