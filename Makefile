@@ -24,7 +24,7 @@ help:
 	echo "make lab       a real cluster on this machine: hosts (master, two nodes, a registry) and kubewright up"
 	echo "make lab-down  take them away"
 	echo "make e2e       the program against real hosts (makes and takes away a lab)"
-	echo "make test      check, laws (the phases cut off at many of their changes, on pretend hosts) and most of e2e"
+	echo "make test      check, laws (the phases cut off at many of their changes, on pretend hosts) and the first of e2e"
 	echo "make bench-up  kubewright beside a scripted kubeadm on the same hosts"
 	echo "make bench-hosts  preparing twenty hosts beside Ansible"
 
@@ -90,8 +90,8 @@ e2e: bundle
 laws:
 	KUBEWRIGHT_LAWS=some go test -count=1 -timeout 20m -run '^TestLaws$$' ./phases
 
-# What these try has been seen by hand, and not yet in one run with the rest.
-LATER := ^Test(SavedPlan|Drift|Undo|ResetOfABrokenCluster|DockerNode|Firewalls)$$
+# What these try has been seen, but not yet in one run with the rest of what is new.
+LATER := ^Test(KilledInstaller|ChangedInventory|RestartedControlPlane|KubeadmKnowsTheCluster|Packages|Preflight|PreflightOfACluster|SharedConfig|NoRoom|SavedPlan|Drift|Undo|ResetOfABrokenCluster|DockerNode|Firewalls)$$
 
 .PHONY: test
 test: check laws
