@@ -24,12 +24,13 @@ var bound = []string{"containerd", "docker", "etcd", "kubelet", "registry"}
 // container is a lab host as the machine sees it: a few directories.
 type container struct {
 	inventory.Host
-	home string // below stateDir: upper, work, root, lib, sysctl
+	home string // below stateDir: upper, work, root, lib, sysctl; a virtual machine's disk
 	log  string // its console
+	vm   bool   // it has a kernel of its own
 }
 
 func containerOf(h inventory.Host, userDir string) container {
-	return container{h, filepath.Join(stateDir, "hosts", h.Name), filepath.Join(userDir, "log", h.Name+".log")}
+	return container{Host: h, home: filepath.Join(stateDir, "hosts", h.Name), log: filepath.Join(userDir, "log", h.Name+".log")}
 }
 
 // root is the host's own view of its disk.
@@ -130,9 +131,21 @@ func own(root, login string) error {
 
 // start boots the host. It outlives this process.
 func (c container) start() (*exec.Cmd, error) {
+	if c.vm {
+		return c.startVM()
+	}
 	if err := copySysctls(filepath.Join(c.home, "sysctl")); err != nil {
 		return nil, fmt.Errorf("host %s: %w", c.Name, err)
 	}
+	return c.startLogged(c.nspawnArgs(exists("/dev/kmsg"), exists(offeredPackages())), []string{
+		"PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8",
+		"SYSTEMD_NSPAWN_API_VFS_WRITABLE=1", // net sysctls are the host's own
+		"SYSTEMD_NSPAWN_LOCK=0",             // ours is enough, and leaves no file
+	})
+}
+
+// startLogged starts what boots the host in the host's cgroup, with its console in the log.
+func (c container) startLogged(argv, env []string) (*exec.Cmd, error) {
 	if err := os.MkdirAll(filepath.Dir(c.log), 0o755); err != nil {
 		return nil, err
 	}
@@ -141,14 +154,8 @@ func (c container) start() (*exec.Cmd, error) {
 		return nil, err
 	}
 	defer log.Close()
-	argv := c.nspawnArgs(exists("/dev/kmsg"), exists(offeredPackages()))
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8",
-		"SYSTEMD_NSPAWN_API_VFS_WRITABLE=1", // net sysctls are the host's own
-		"SYSTEMD_NSPAWN_LOCK=0",             // ours is enough, and leaves no file
-	}
-	cmd.Dir = "/"
+	cmd.Env, cmd.Dir = env, "/"
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := startIn(cmd, cgroupOf(c.Name)); err != nil {

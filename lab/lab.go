@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -43,6 +44,7 @@ var plainName = regexp.MustCompile(`^[a-z0-9]{0,8}$`)
 type Options struct {
 	Dir     string             // where the user finds the inventory, the SSH key and the hosts' consoles; default .lab
 	Cluster *inventory.Cluster // nil: the default topology, or whatever lab is there already
+	VMs     []string           // the hosts that are virtual machines, * for all; nil: none, or whatever lab is there already
 	// Packages are Debian packages that apt on the hosts can install, with all they depend on; nil: those of the lab that is there already.
 	Packages []string
 	Log      func(string) // told in short sentences what is being done, one at a time; nil: silence
@@ -65,6 +67,7 @@ func (o Options) say(format string, args ...any) {
 type record struct {
 	Dir      string            `json:"dir"`
 	Cluster  inventory.Cluster `json:"cluster"`
+	VMs      []string          `json:"vms,omitempty"`
 	Packages []string          `json:"packages,omitempty"`
 }
 
@@ -94,6 +97,14 @@ func (r record) write() error {
 		return err
 	}
 	return writeFile(recordFile(), b, 0o600)
+}
+
+func (r record) isVM(host string) bool { return slices.Contains(r.VMs, host) }
+
+func (r record) container(h inventory.Host) container {
+	c := containerOf(h, r.Dir)
+	c.vm = r.isVM(h.Name)
+	return c
 }
 
 func (r record) host(name string) (inventory.Host, error) {
@@ -144,7 +155,7 @@ var needs = map[string]string{
 	"systemd-nspawn": "systemd-container",
 }
 
-func checkTools() error {
+func checkTools(needs map[string]string) error {
 	var errs []error
 	for tool, pkg := range needs {
 		if _, err := exec.LookPath(tool); err != nil {

@@ -16,8 +16,9 @@ type HostStatus struct {
 	Name    string           `json:"name"`
 	Address netip.Addr       `json:"address"`
 	Roles   []inventory.Role `json:"roles"`
+	VM      bool             `json:"vm,omitempty"` // it has a kernel of its own
 	Running bool             `json:"running"`
-	PID     int              `json:"pid,omitempty"` // its init, as the machine counts; 0 when not running
+	PID     int              `json:"pid,omitempty"` // its init's, or its kernel's, as the machine counts; 0 when not running
 }
 
 // List tells the hosts of the lab, in the inventory's order; ErrNoLab when there is none.
@@ -32,13 +33,19 @@ func List() ([]HostStatus, error) {
 	}
 	var out []HostStatus
 	for _, h := range rec.Cluster.Spec.Hosts {
-		pid := initOf(all[cgroupOf(h.Name)])
-		out = append(out, HostStatus{h.Name, h.Address, h.Roles, pid != 0, pid})
+		cgroups := all[cgroupOf(h.Name)]
+		pid := 0
+		if rec.isVM(h.Name) {
+			pid = outermost(processes(cgroups), parentOf)
+		} else {
+			pid = initOf(cgroups)
+		}
+		out = append(out, HostStatus{h.Name, h.Address, h.Roles, rec.isVM(h.Name), pid != 0, pid})
 	}
 	return out, nil
 }
 
-// Root is the directory on this machine that is the host's / (without what is bound over it in /var/lib).
+// Root is the directory on this machine that is a container's / (without what is bound over it in /var/lib).
 func Root(host string) string { return filepath.Join(stateDir, "hosts", host, "root") }
 
 // initOf finds the first process of a container: 1 in its own process namespace, which is one below ours.

@@ -15,7 +15,7 @@ import (
 
 // settle is the inventory as the lab's hosts fulfil it: reached as root (or the admin) with the lab's key, each known by its
 // own host key, and with what a machine shared by all hosts makes necessary.
-func settle(c inventory.Cluster, hostKeys map[string]string) inventory.Cluster {
+func settle(c inventory.Cluster, hostKeys map[string]string, vm func(host string) bool) inventory.Cluster {
 	c.APIVersion, c.Kind = inventory.APIVersion, inventory.Kind
 	if c.Metadata.Name == "" {
 		c.Metadata.Name = "lab"
@@ -30,19 +30,50 @@ func settle(c inventory.Cluster, hostKeys map[string]string) inventory.Cluster {
 		h := &c.Spec.Hosts[i]
 		h.SSH = inventory.SSH{HostKeys: []string{hostKeys[h.Name]}}
 	}
-	// The machine may lack CAP_SYS_RESOURCE and have cgroup v1; and its disk shows far more than there is, so the kubelet's
-	// percentages would evict everything.
-	c.Spec.Containerd.RestrictOOMScoreAdj = true
-	c.Spec.Kubelet.FailCgroupV1 = new(false)
-	if c.UsesDocker() {
-		c.Spec.Docker.Runc = runcPath
+	nodes, vms := 0, 0
+	for _, h := range c.Spec.Hosts {
+		if h.Node() {
+			nodes++
+			if vm(h.Name) {
+				vms++
+			}
+		}
+		if h.Has(inventory.ControlPlane) && vm(h.Name) && !slices.Contains(c.Spec.Preflight.Ignore, "cpus") {
+			c.Spec.Preflight.Ignore = append(slices.Clone(c.Spec.Preflight.Ignore), "cpus") // it has one, and all the time in the world
+		}
 	}
+	if vms < nodes {
+		// The machine may lack CAP_SYS_RESOURCE and have cgroup v1.
+		c.Spec.Containerd.RestrictOOMScoreAdj = true
+		c.Spec.Kubelet.FailCgroupV1 = new(false)
+		if c.UsesDocker() {
+			c.Spec.Docker.Runc = runcPath
+		}
+	}
+	if vms > 0 {
+		settleProxy(&c.Spec.KubeProxy, vms == nodes)
+	}
+	// The machine's disk shows far more than there is, and a virtual machine's is small, so the kubelet's percentages would evict everything.
 	if c.Spec.Kubelet.EvictionHard == nil {
 		c.Spec.Kubelet.EvictionHard = map[string]string{
 			"nodefs.available": "1Gi", "imagefs.available": "1Gi", "memory.available": "100Mi",
 		}
 	}
 	return c
+}
+
+// settleProxy gives kube-proxy a mode that virtual machines can do: their kernel has no nftables for IPv4, and the containers' may have
+// no ipvs.
+func settleProxy(kp *inventory.KubeProxy, alone bool) {
+	if kp.Mode == "" || kp.Mode == inventory.ModeNFTables {
+		kp.Mode = inventory.ModeNFTables
+		if alone {
+			kp.Mode = inventory.ModeIPVS
+		}
+	}
+	if kp.Mode != inventory.ModeIPTables {
+		kp.Fallback = inventory.ModeIPTables
+	}
 }
 
 // render writes an inventory as a user would: in the types' own order and without what was left empty.

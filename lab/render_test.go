@@ -12,7 +12,7 @@ import (
 func TestRenderDefault(t *testing.T) {
 	c := *Default()
 	c.Spec.Hosts = c.Spec.Hosts[:2]
-	got, err := render(settle(c, map[string]string{"master": "SHA256:mmm", "node-0001": "SHA256:nnn"}))
+	got, err := render(settle(c, map[string]string{"master": "SHA256:mmm", "node-0001": "SHA256:nnn"}, noVM))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestRenderKeepsTheUsersWishes(t *testing.T) {
 			Firewall:  "off",
 		},
 	}
-	got, err := render(settle(c, map[string]string{"a": "SHA256:aaa"}))
+	got, err := render(settle(c, map[string]string{"a": "SHA256:aaa"}, noVM))
 	if err != nil {
 		t.Fatal(err)
 	}

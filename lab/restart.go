@@ -6,7 +6,8 @@ import (
 )
 
 // Restart is the power button held down and pressed again: everything that ran on the host is gone in an instant, with /run,
-// links, rules and sysctls; what was written to its disk stays. It returns when the host can be logged into again.
+// links, rules and sysctls; what was written to its disk stays, and on a
+// virtual machine only that: what its kernel had not written yet is lost. It returns when the host can be logged into again.
 func Restart(ctx context.Context, host string) error {
 	release, err := lock()
 	if err != nil {
@@ -32,7 +33,7 @@ func Restart(ctx context.Context, host string) error {
 	if err := powerOff(ctx, host); err != nil {
 		return err
 	}
-	return bring(ctx, containerOf(h, rec.Dir), net, key)
+	return bring(ctx, rec.container(h), net, key)
 }
 
 // powerOff ends the host and forgets all of it but its disk.

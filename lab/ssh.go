@@ -68,7 +68,7 @@ func SSH(ctx context.Context, host string, argv []string) error {
 	if err != nil {
 		return err
 	}
-	client, err := containerOf(h, rec.Dir).login(ctx, "root", key)
+	client, err := rec.container(h).login(ctx, "root", key)
 	if err != nil {
 		return fmt.Errorf("host %s: %w", host, err)
 	}

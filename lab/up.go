@@ -18,13 +18,13 @@ import (
 	"github.com/kubewright/kubewright/inventory"
 )
 
-// patience is how long a host may take from start to ssh; it takes a second or two.
-const patience = 60 * time.Second
+// patience is how long a host may take from start to ssh; it takes a second or two, a virtual machine five, and both more on a busy machine.
+const patience = 3 * time.Minute
 
 // Up makes the lab, or makes an unfinished one whole, and returns when every host can be logged into and has booted. The
 // user then has DIR/cluster.yaml, DIR/id_ed25519 and DIR/known_hosts.
 func Up(ctx context.Context, o Options) error {
-	if err := checkTools(); err != nil {
+	if err := checkTools(needs); err != nil {
 		return err
 	}
 	release, err := lock()
@@ -35,6 +35,11 @@ func Up(ctx context.Context, o Options) error {
 	rec, err := claim(o)
 	if err != nil {
 		return err
+	}
+	if len(rec.VMs) > 0 {
+		if err := errors.Join(checkTools(vmNeeds), roomFor(rec)); err != nil {
+			return err
+		}
 	}
 	base, err := rootfs(ctx, o)
 	if err != nil {
@@ -61,7 +66,7 @@ func Up(ctx context.Context, o Options) error {
 	var g errgroup.Group
 	for _, h := range rec.Cluster.Spec.Hosts {
 		g.Go(func() error {
-			if err := bring(ctx, containerOf(h, rec.Dir), net, key); err != nil {
+			if err := bring(ctx, rec.container(h), net, key); err != nil {
 				return err
 			}
 			o.say("%s (%s) is up after %.1f s", h.Name, h.Address, time.Since(began).Seconds())
@@ -86,7 +91,12 @@ func claim(o Options) (record, error) {
 	if want == nil && isThere {
 		want = &there.Cluster
 	}
-	rec := record{Dir: dir, Cluster: *cmp.Or(want, Default()), Packages: there.Packages}
+	rec := record{Dir: dir, Cluster: *cmp.Or(want, Default()), VMs: there.VMs, Packages: there.Packages}
+	if o.VMs != nil {
+		if rec.VMs, err = machinesOf(rec.Cluster, o.VMs); err != nil {
+			return record{}, err
+		}
+	}
 	if o.Packages != nil {
 		if rec.Packages, err = wantedPackages(o.Packages); err != nil {
 			return record{}, err
@@ -100,6 +110,9 @@ func claim(o Options) (record, error) {
 	}
 	if isThere && (!sameHosts(rec.Cluster, there.Cluster) || rec.Dir != there.Dir) {
 		return record{}, fmt.Errorf("another lab is up (%s, made from %s): take it down first: kubewright lab down", names(there.Cluster), there.Dir)
+	}
+	if isThere && !slices.Equal(rec.VMs, there.VMs) {
+		return record{}, fmt.Errorf("the lab that is up has other virtual machines (%s): take it down first: kubewright lab down", cmp.Or(strings.Join(there.VMs, ", "), "none"))
 	}
 	if !isThere {
 		left, err := leftovers()
@@ -157,7 +170,7 @@ func settleHosts(rec record, base string, key keypair) error {
 	fingerprints := map[string]string{}
 	var known bytes.Buffer
 	for _, h := range rec.Cluster.Spec.Hosts {
-		c := containerOf(h, rec.Dir)
+		c := rec.container(h)
 		if err := c.mountRoot(base); err != nil {
 			return err
 		}
@@ -171,7 +184,7 @@ func settleHosts(rec record, base string, key keypair) error {
 		fingerprints[h.Name] = hostKey.fingerprint()
 		fmt.Fprintf(&known, "%s,%s %s", h.Name, h.Address, hostKey.authorized)
 	}
-	text, err := render(settle(rec.Cluster, fingerprints))
+	text, err := render(settle(rec.Cluster, fingerprints, rec.isVM))
 	if err != nil {
 		return err
 	}
@@ -182,11 +195,22 @@ func settleHosts(rec record, base string, key keypair) error {
 	)
 }
 
+// plug makes what the host boots from whole, and gives it its cable.
+func (c container) plug(ctx context.Context, net subnet) error {
+	if !c.vm {
+		return plug(ctx, c.Host, net)
+	}
+	if err := c.makeDisk(ctx, net); err != nil {
+		return err
+	}
+	return plugVM(ctx, c.Host)
+}
+
 // bring starts one host, unless it runs, and waits until it can be used.
 func bring(ctx context.Context, c container, net subnet, key keypair) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %s", patience))
 	defer cancel()
-	if err := plug(ctx, c.Host, net); err != nil {
+	if err := c.plug(ctx, net); err != nil {
 		return fmt.Errorf("host %s: %w", c.Name, err)
 	}
 	all, err := labCgroups()
@@ -206,7 +230,7 @@ func bring(ctx context.Context, c container, net subnet, key keypair) error {
 	select {
 	case err = <-ready:
 	case err = <-ended:
-		err = fmt.Errorf("its container ended: %w", cmp.Or(err, errors.New("exit status 0")))
+		err = fmt.Errorf("it ended: %w", cmp.Or(err, errors.New("exit status 0")))
 	}
 	if err != nil {
 		b, _ := os.ReadFile(c.log)

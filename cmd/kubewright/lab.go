@@ -19,6 +19,7 @@ import (
 func labCommand() *cobra.Command {
 	var dir, file string
 	var packages []string
+	var vms []string
 	cmd := &cobra.Command{
 		Use: "lab", Short: "Real systemd hosts on this machine, for trying, teaching and testing",
 		Long: "Makes real systemd hosts with sshd on this machine, in network namespaces without a way out. The bridge between\n" +
@@ -40,15 +41,22 @@ func labCommand() *cobra.Command {
 				o.Cluster = c
 			}
 			o.Packages = packages
+			o.VMs = vms
 			return lab.Up(cmd.Context(), o)
 		},
 	}
 	up.Flags().StringVarP(&file, "config", "f", "", "an inventory whose hosts to make (default: master, two nodes and a registry)")
 	up.Flags().StringSliceVar(&packages, "packages", nil, "Debian packages that apt on the hosts shall be able to install, such as docker.io")
+	up.Flags().StringSliceVar(&vms, "vm", nil, "the hosts that are virtual machines with a kernel of their own (--vm alone: all)")
+	up.Flags().Lookup("vm").NoOptDefVal = "*"
 	cmd.AddCommand(up,
 		&cobra.Command{
 			Use: "down", Short: "Take the lab away, leaving nothing", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return lab.Down(cmd.Context(), options(cmd)) },
+		},
+		&cobra.Command{
+			Use: "restart HOST", Short: "Pull a host's plug and switch it on again", Args: cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error { return lab.Restart(cmd.Context(), args[0]) },
 		},
 		&cobra.Command{
 			Use: "list", Short: "List the lab's hosts", Args: cobra.NoArgs,
@@ -98,13 +106,17 @@ func labCommand() *cobra.Command {
 
 func labTable(w io.Writer, all []lab.HostStatus) error {
 	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(out, "HOST\tADDRESS\tROLES\tSTATE\tPID")
+	fmt.Fprintln(out, "HOST\tADDRESS\tROLES\tKIND\tSTATE\tPID")
 	for _, h := range all {
 		state := "stopped"
 		if h.Running {
 			state = "running"
 		}
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d\n", h.Name, h.Address, roles(h.Roles), state, h.PID)
+		kind := "container"
+		if h.VM {
+			kind = "vm"
+		}
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%d\n", h.Name, h.Address, roles(h.Roles), kind, state, h.PID)
 	}
 	return out.Flush()
 }
