@@ -25,7 +25,9 @@ type Claim struct {
 	// Units are whose work the rest is, and who read files of ours. Where one of them ran before, the rest is left to it, and it is started anew once the
 	// files are as they were.
 	Units []string `json:"units,omitempty"`
-	Held  bool     `json:"held,omitempty"`
+	// Modules are those that the kernel loads by itself when a link, a rule or a set asks for them; "*" matches as in file names.
+	Modules []string `json:"modules,omitempty"`
+	Held    bool     `json:"held,omitempty"`
 }
 
 // claimed is the record of a claim: what was claimed, and what of it (and of what goes with it) was there before.
@@ -49,6 +51,8 @@ type growth struct {
 	Images []string `json:"images,omitempty"` // by ID
 	Units  []string `json:"units,omitempty"`
 	IPVS   bool     `json:"ipvs,omitempty"`
+
+	Modules []string `json:"modules,omitempty"`
 }
 
 func (c Claim) Key() Key { return Key("claim:" + c.name()) }
@@ -91,13 +95,15 @@ func (c Claim) claim(ctx context.Context, m Machine, rec *claimed) error {
 	more := c
 	if rec == nil {
 		rec = &claimed{At: m.Now()}
+	} else {
+		more = c.without(rec.Claim)
+	}
+	if len(rec.Claim.Chains) == 0 && len(more.Chains) > 0 {
 		tables, err := tablesOf(m)
 		if err != nil {
 			return err
 		}
 		rec.All = tables
-	} else {
-		more = c.without(rec.Claim)
 	}
 	now, err := more.look(ctx, m)
 	if err != nil {
@@ -126,6 +132,10 @@ func (c Claim) claim(ctx context.Context, m Machine, rec *claimed) error {
 
 // look finds what there is of what c names.
 func (c Claim) look(ctx context.Context, m Machine) (g growth, err error) {
+	// First, since asking for nftables loads modules; and no question that is not needed, for the same reason.
+	if g.Modules, err = modulesOf(m, c.Modules); err != nil {
+		return g, err
+	}
 	network, err := networkOf(m)
 	if err != nil {
 		return g, err
@@ -137,9 +147,11 @@ func (c Claim) look(ctx context.Context, m Machine) (g growth, err error) {
 	g.Links = keepIf(links, func(l string) bool {
 		return slices.ContainsFunc(c.Links, func(pattern string) bool { ok, _ := path.Match(pattern, l); return ok })
 	})
-	tables, err := tablesOf(m)
-	if err != nil {
-		return g, err
+	var tables []string
+	if len(c.Tables) > 0 {
+		if tables, err = tablesOf(m); err != nil {
+			return g, err
+		}
 	}
 	g.Tables = keepIf(tables, func(t string) bool { return slices.Contains(c.Tables, t) })
 	mounts, err := mountsOf(m)
@@ -251,7 +263,10 @@ func (rec *claimed) giveUp(ctx context.Context, m Machine) error {
 			return err
 		}
 	}
-	return rec.deleteTables(m, network, grown.Tables)
+	if err := rec.deleteTables(m, network, grown.Tables); err != nil {
+		return err
+	}
+	return unloadModules(m, grown.Modules)
 }
 
 // startAnew starts what ran before, where it does not run or has been started since, and so has read what we wrote.

@@ -226,6 +226,9 @@ func specimens() []specimen {
 				w.write(t, "/run/netns/cni-1", "", 0o444)
 				w.Give("kubepods.slice", UnitState{Active: true})
 			}},
+		{name: "a claim of modules", wish: Claim{Name: "modules", Modules: []string{"nf_*", "xt_*"}, Held: true},
+			with: file("/proc/modules", "nf_nat 1 0 - Live 0x0\next4 1 2 - Live 0x0\n", 0o644),
+			grow: file("/proc/modules", "xt_nat 1 0 - Live 0x0\nnf_conntrack 1 1 xt_nat, Live 0x0\nnf_nat 1 0 - Live 0x0\next4 1 2 - Live 0x0\n", 0o644)},
 	}...)
 }
 

@@ -42,10 +42,12 @@ type (
 		SwapOn(area string, priority int) error
 		SwapOff(area string) error
 		Unmount(path string) error // detaches what was mounted last on path
+		Unload(module string) error
 	}
 	// Network is what grows in a machine's network while a cluster runs.
 	Network interface {
 		Links() ([]string, error)
+		Kinds() ([]string, error) // of the links there are: "bridge", "vxlan"
 		DeleteLink(name string) error
 		Tables() ([]string, error) // of nftables, as "ip nat"
 		DeleteTable(name string) error

@@ -142,6 +142,10 @@ func (h *host) Unmount(path string) error {
 	return unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 }
 
+func (h *host) Unload(module string) error {
+	return unix.DeleteModule(module, unix.O_NONBLOCK)
+}
+
 func (h *host) Links() ([]string, error) {
 	all, err := net.Interfaces()
 	if err != nil {

@@ -35,7 +35,11 @@ func (o Module) Set(ctx context.Context, m Machine, was Op) error {
 	if !loaded(m, o.Name) || inUse(m, o.Name) {
 		return nil
 	}
-	return run(ctx, m, "modprobe", "-r", "--", o.Name)
+	kernel, err := kernelOf(m)
+	if err != nil {
+		return err
+	}
+	return unload(m, kernel, strings.ReplaceAll(o.Name, "-", "_"))
 }
 
 // same: a module that stays because something else uses it by now is no reason to say that an undo failed.

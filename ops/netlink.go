@@ -27,6 +27,26 @@ func (h *host) DeleteLink(name string) error {
 	return err
 }
 
+// Kinds lists what kinds of virtual links there are (linux/if_link.h: IFLA_LINKINFO and in it IFLA_INFO_KIND).
+func (h *host) Kinds() ([]string, error) {
+	answers, err := netlink(unix.NETLINK_ROUTE, message{kind: unix.RTM_GETLINK, flags: unix.NLM_F_DUMP, body: make([]byte, unix.SizeofIfInfomsg)})
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, a := range answers {
+		if len(a) < unix.SizeofIfInfomsg {
+			continue
+		}
+		if info, ok := attribute(a[unix.SizeofIfInfomsg:], unix.IFLA_LINKINFO); ok {
+			if kind, ok := attribute(info, unix.IFLA_INFO_KIND); ok {
+				out = append(out, string(bytes.TrimRight(kind, "\x00")))
+			}
+		}
+	}
+	return out, nil
+}
+
 var nftFamilies = map[byte]string{1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 
 func (h *host) Tables() ([]string, error) {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -42,6 +43,32 @@ func (p *Pretend) Unmount(at string) error {
 	})
 }
 
+// Unload unloads a module as modprobe -r does. In the machine's /proc/modules its line goes, and those that it used lose a user.
+func (p *Pretend) Unload(module string) error {
+	p.mu.Lock()
+	modprobe := p.programs["modprobe"]
+	p.mu.Unlock()
+	if exists(p, "/sys/module/"+module) {
+		if _, err := modprobe([]string{"modprobe", "-r", "--", module}); err != nil {
+			return err
+		}
+	}
+	if !exists(p, "/proc/modules") {
+		return nil
+	}
+	return p.editLines("/proc/modules", func(lines []string) ([]string, error) {
+		for i, l := range lines {
+			f := strings.Fields(l) // name, size, references, users as "a,b,"
+			if len(f) > 3 && slices.Contains(strings.Split(f[3], ","), module) {
+				n, _ := strconv.Atoi(f[2])
+				f[2], f[3] = strconv.Itoa(n-1), strings.Replace(f[3], module+",", "", 1)
+				lines[i] = strings.Join(f, " ")
+			}
+		}
+		return slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, module+" ") }), nil
+	})
+}
+
 func (p *Pretend) editLines(file string, edit func([]string) ([]string, error)) error {
 	data, err := os.ReadFile(p.Path(file))
 	if err != nil {
@@ -66,6 +93,14 @@ func (p *Pretend) Links() ([]string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.links), nil
+}
+
+// Kinds takes a link for one of the kind that its name begins with: veth1 is a veth.
+func (p *Pretend) Kinds() ([]string, error) {
+	links, err := p.Links()
+	return keepIf(linkKinds, func(kind string) bool {
+		return slices.ContainsFunc(links, func(l string) bool { return strings.HasPrefix(l, kind) })
+	}), err
 }
 
 // DeleteLink deletes a link.

@@ -45,6 +45,10 @@ func nodeBasics(l *list) {
 		noSwap(l)
 	}
 	mods := modules(in)
+	if in.facts().Container == "" { // a container's are the machine's
+		// Before any of them is loaded, and so given up after all that uses them.
+		l.add("what the kernel loads for pod networking by itself goes away with reset", ops.Claim{Name: "modules", Modules: loadable, Held: true})
+	}
 	if len(mods) > 0 {
 		l.add("the modules are loaded again after a reboot",
 			text("/etc/modules-load.d/kubewright.conf", []byte(strings.Join(mods, "\n")+"\n")))
@@ -111,6 +115,13 @@ func modules(in Input) []string {
 	}
 	sort.Strings(out)
 	return out
+}
+
+// loadable are the modules that the kernel loads by itself when a runtime, a CNI plugin, flannel or kube-proxy asks for an interface, a rule or a
+// set. They are those of packet filtering and of virtual links, all of which come again by themselves when somebody asks.
+var loadable = []string{
+	"bpfilter", "br_netfilter", "bridge", "dummy", "ebtable*", "ip6_tables", "ip6_udp_tunnel", "ip6t_*", "ip6table_*", "ip_set*", "ip_tables", "ip_vs*",
+	"ipt_*", "iptable_*", "libcrc32c", "llc", "nf_*", "nfnetlink*", "nft_*", "overlay", "stp", "udp_tunnel", "veth", "vxlan", "x_tables", "xt_*",
 }
 
 func sysctls() []ops.Sysctl {
