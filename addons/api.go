@@ -29,6 +29,7 @@ const parallel = 8
 type API struct {
 	name    string
 	connect func(context.Context) (*rest.Config, error)
+	within  time.Duration // how long it may take to say that it is ready
 
 	mu      sync.Mutex
 	config  *rest.Config
@@ -36,6 +37,9 @@ type API struct {
 	clients kubernetes.Interface
 	mapper  meta.ResettableRESTMapper
 }
+
+// slowest is how long an API server on a host with too much to do takes to say that it is ready. One that is not there says so at once.
+const slowest = 10 * time.Second
 
 // ErrNoCluster is what a connect function returns while there is no cluster to connect to.
 var ErrNoCluster = errors.New("there is no cluster yet")
@@ -49,7 +53,7 @@ func (e *unanswered) Is(target error) bool { return target == ErrNoCluster }
 
 // NewAPI is the target with that name. connect returns ErrNoCluster while there is none.
 func NewAPI(name string, connect func(context.Context) (*rest.Config, error)) *API {
-	return &API{name: name, connect: connect}
+	return &API{name: name, connect: connect, within: slowest}
 }
 
 // Name is the target's name.
@@ -81,7 +85,7 @@ func (a *API) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ask, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ask, cancel := context.WithTimeout(ctx, a.within)
 	defer cancel()
 	if err := clients.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ask).Error(); err != nil {
 		return &unanswered{err}

@@ -80,6 +80,27 @@ func TestAnAPIServerThatIsAwayIsWaitedFor(t *testing.T) {
 	}
 }
 
+// TestASlowAnswerIsAwaited: a host with too much to do answers late, which a run that has just seen the API server ready must not take for an end.
+func TestASlowAnswerIsAwaited(t *testing.T) {
+	s := newServer(t)
+	s.slow = 2
+	a := s.api()
+	a.within = 50 * time.Millisecond
+	if _, err := apply(t, a, config("default", "a", "1")); err != nil {
+		t.Error(err)
+	}
+	s.mu.Lock()
+	s.slow = 1000
+	s.mu.Unlock()
+	b := s.api()
+	b.within = 50 * time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := b.Apply(ctx, "run", "phase", steps(config("default", "a", "1")), func(ops.Progress) {}); !errors.Is(err, ErrNoCluster) {
+		t.Errorf("a run that was ended meanwhile: %v", err)
+	}
+}
+
 // TestNoClusterYet: a plan made before there is a cluster says that everything is to be made; applying says what is missing.
 func TestNoClusterYet(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")

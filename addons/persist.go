@@ -40,7 +40,10 @@ func persist(ctx context.Context, do func() error) error {
 // passing says whether an error is of the kind that goes by itself.
 func passing(err error) bool {
 	var network net.Error
+	var slow *unanswered
 	switch {
+	case stderrors.As(err, &slow) && stderrors.Is(err, context.DeadlineExceeded):
+		return true // our own patience with one answer, which says nothing about the next
 	case stderrors.Is(err, context.Canceled), stderrors.Is(err, context.DeadlineExceeded):
 		return false
 	case errors.IsTooManyRequests(err), errors.IsServerTimeout(err), errors.IsTimeout(err), errors.IsServiceUnavailable(err),

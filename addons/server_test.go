@@ -28,6 +28,7 @@ type server struct {
 
 	mu      sync.Mutex
 	ready   bool
+	slow    int                       // how many questions whether it is ready get no answer
 	objects map[string]map[string]any // by path
 	lines   []string                  // what was asked for, discovery aside
 	watches []func(send func(kind string, o map[string]any))
@@ -67,6 +68,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case p == "/readyz":
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if s.slow > 0 {
+			s.slow--
+			s.mu.Unlock()
+			<-r.Context().Done()
+			s.mu.Lock()
+			return
+		}
 		if !s.ready {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
