@@ -1,4 +1,4 @@
-# make build | check | lab | lab-down | e2e | test | bench-up
+# make build | check | lab | lab-down | e2e | e2e-vm | test | bench-up
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
@@ -24,6 +24,7 @@ help:
 	echo "make lab       a real cluster on this machine: hosts (master, two nodes, a registry) and kubewright up"
 	echo "make lab-down  take them away"
 	echo "make e2e       the program against real hosts (makes and takes away a lab)"
+	echo "make e2e-vm    the same on a host with a kernel of its own: modules, swap, sysctls, ipvs, clocks, reboots"
 	echo "make test      check, laws (the phases cut off at many of their changes, on pretend hosts) and the first of e2e"
 	echo "make bench-up  kubewright beside a scripted kubeadm on the same hosts"
 	echo "make bench-hosts  preparing twenty hosts beside Ansible"
@@ -84,6 +85,12 @@ lab-down: build
 .PHONY: e2e
 e2e: bundle
 	go test -tags e2e -count=1 -timeout 70m -v -skip '$(or $(SKIP),^$$)' ./e2e/
+
+# A host with a kernel of its own. Minutes where containers take seconds, so it is no part of test.
+.PHONY: e2e-vm
+e2e-vm: PACKAGES += user-mode-linux e2fsprogs
+e2e-vm: bundle
+	go test -tags e2e -count=1 -timeout 90m -v ./e2e/vm/
 
 # The laws every phase list keeps, at a sample of all the changes at which a run can be cut off: minutes, where check may take two.
 .PHONY: laws

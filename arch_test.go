@@ -44,6 +44,7 @@ var may = []struct {
 	{"e2e/benchhosts", "bundle", ""},
 	{"e2e/fingerprint", "", "golang.org/x/sys github.com/coreos/go-systemd"},
 	{"e2e/fingerprint/cmd", "e2e/fingerprint", ""},
+	{"e2e/vm", "", ""},
 }
 
 // TestImportsGoDownTheList: a package is understood with what is above it only, and nothing imports a command.
