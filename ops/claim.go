@@ -27,7 +27,11 @@ type Claim struct {
 	Units []string `json:"units,omitempty"`
 	// Modules are those that the kernel loads by itself when a link, a rule or a set asks for them; "*" matches as in file names.
 	Modules []string `json:"modules,omitempty"`
-	Held    bool     `json:"held,omitempty"`
+	// Sysctls are parameters of the kernel that get set, and get the values back that they had.
+	Sysctls []string `json:"sysctls,omitempty"`
+	// Files are lock files and sockets that get made, and directories for them, which go if they are empty.
+	Files []string `json:"files,omitempty"`
+	Held  bool     `json:"held,omitempty"`
 }
 
 // claimed is the record of a claim: what was claimed, and what of it (and of what goes with it) was there before.
@@ -50,9 +54,11 @@ type growth struct {
 	Mounts []string `json:"mounts,omitempty"`
 	Images []string `json:"images,omitempty"` // by ID
 	Units  []string `json:"units,omitempty"`
+	Files  []string `json:"files,omitempty"`
 	IPVS   bool     `json:"ipvs,omitempty"`
 
-	Modules []string `json:"modules,omitempty"`
+	Modules []string          `json:"modules,omitempty"`
+	Values  map[string]string `json:"values,omitempty"` // of parameters of the kernel
 }
 
 func (c Claim) Key() Key { return Key("claim:" + c.name()) }
@@ -172,6 +178,12 @@ func (c Claim) look(ctx context.Context, m Machine) (g growth, err error) {
 			return g, err
 		}
 	}
+	if g.Files, err = filesOf(m, c.Files); err != nil {
+		return g, err
+	}
+	if g.Values, err = valuesOf(ctx, m, c.Sysctls); err != nil {
+		return g, err
+	}
 	if len(c.Chains) > 0 {
 		if g.Chains, g.Rules, err = chainsOf(ctx, m, c.Chains, c.Links); err != nil {
 			return g, err
@@ -236,6 +248,11 @@ func (rec *claimed) giveUp(ctx context.Context, m Machine) error {
 			return err
 		}
 	}
+	for _, s := range minus(rec.Claim.Slices, rec.Before.Slices) { // also of those that had ended already
+		if err := removeCgroups(ctx, m, s); err != nil {
+			return err
+		}
+	}
 	if err := unmountAll(m, grown.Mounts); err != nil {
 		return err
 	}
@@ -264,6 +281,12 @@ func (rec *claimed) giveUp(ctx context.Context, m Machine) error {
 		}
 	}
 	if err := rec.deleteTables(m, network, grown.Tables); err != nil {
+		return err
+	}
+	if err := removeFiles(m, grown.Files); err != nil {
+		return err
+	}
+	if err := setBack(ctx, m, rec.Claim.Sysctls, rec.Before.Values); err != nil {
 		return err
 	}
 	return unloadModules(m, grown.Modules)

@@ -1,39 +1,52 @@
 package ops
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // What follows is the arithmetic of claims: lists as sets, field by field.
 
 func (g *growth) lists() []*[]string {
-	return []*[]string{&g.Links, &g.Tables, &g.Chains, &g.Sets, &g.Slices, &g.Mounts, &g.Rules, &g.Images, &g.Units, &g.Modules}
+	return []*[]string{&g.Links, &g.Tables, &g.Chains, &g.Sets, &g.Slices, &g.Mounts, &g.Rules, &g.Images, &g.Units, &g.Files, &g.Modules}
+}
+
+func (c *Claim) lists() []*[]string {
+	return []*[]string{&c.Links, &c.Tables, &c.Chains, &c.Slices, &c.Mounts, &c.Units, &c.Sysctls, &c.Files, &c.Modules}
 }
 
 func (c Claim) covers(other Claim) bool { return other.without(c).empty() }
 
 func (c Claim) empty() bool {
-	return len(c.Links)+len(c.Tables)+len(c.Chains)+len(c.Slices)+len(c.Mounts)+len(c.Units)+len(c.Modules) == 0 && !c.Docker
+	return !slices.ContainsFunc(c.lists(), func(l *[]string) bool { return len(*l) > 0 }) && !c.Docker
 }
 
 func (c Claim) without(other Claim) Claim {
-	return Claim{
-		Links: minus(c.Links, other.Links), Tables: minus(c.Tables, other.Tables), Chains: minus(c.Chains, other.Chains),
-		Slices: minus(c.Slices, other.Slices), Mounts: minus(c.Mounts, other.Mounts),
-		Units: minus(c.Units, other.Units), Docker: c.Docker && !other.Docker, Modules: minus(c.Modules, other.Modules),
+	out := Claim{Docker: c.Docker && !other.Docker}
+	for i, l := range out.lists() {
+		*l = minus(*c.lists()[i], *other.lists()[i])
 	}
+	return out
 }
 
 func (c Claim) plus(other Claim) Claim {
-	return Claim{
-		Links: slices.Concat(c.Links, other.Links), Tables: slices.Concat(c.Tables, other.Tables), Chains: slices.Concat(c.Chains, other.Chains),
-		Slices: slices.Concat(c.Slices, other.Slices), Mounts: slices.Concat(c.Mounts, other.Mounts),
-		Units: slices.Concat(c.Units, other.Units), Docker: c.Docker || other.Docker, Modules: slices.Concat(c.Modules, other.Modules),
+	out := Claim{Docker: c.Docker || other.Docker}
+	for i, l := range out.lists() {
+		*l = slices.Concat(*c.lists()[i], *other.lists()[i])
 	}
+	return out
 }
 
 func (g growth) plus(other growth) growth {
 	for i, l := range g.lists() {
 		*l = slices.Concat(*l, *other.lists()[i])
 	}
+	values := maps.Clone(other.Values)
+	if values == nil {
+		values = map[string]string{}
+	}
+	maps.Copy(values, g.Values)
+	g.Values = values
 	return g
 }
 

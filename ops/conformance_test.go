@@ -213,11 +213,15 @@ func specimens() []specimen {
 			grow: func(t *testing.T, w *world) { // its directory goes with the registry's
 				w.write(t, "/var/lib/registry/docker/registry/v2/repositories/pause/_manifests/revisions/sha256/aa/link", "sha256:aa", 0o644)
 			}},
-		{name: "a claim", wish: Claim{Links: []string{"cni0", "flannel.*"}, Tables: []string{"ip kube-proxy", "ip theirs"}, Mounts: []string{"/run/netns"}, Slices: []string{"kubepods.slice"}, Held: true},
+		{name: "a claim", wish: Claim{Links: []string{"cni0", "flannel.*"}, Tables: []string{"ip kube-proxy", "ip theirs"}, Mounts: []string{"/run/netns"}, Slices: []string{"kubepods.slice"},
+			Sysctls: []string{"kernel.panic", "net.ipv4.vs.conntrack"}, Files: []string{"/run/nri", "/run/nri/nri.sock", "/run/theirs.lock", "/run/netns"}, Held: true},
 			with: func(t *testing.T, w *world) {
 				w.Grow([]string{"lo", "eth0", "flannel.7"}, []string{"ip theirs"}, false)
 				w.write(t, "/proc/self/mountinfo", "1 0 0:1 / / rw - x x x\n2 1 0:2 / /run/netns/theirs rw - x x x\n", 0o644)
 				w.write(t, "/run/netns/theirs", "", 0o444)
+				w.write(t, "/run/theirs.lock", "", 0o600)
+				w.write(t, "/proc/sys/kernel/panic", "0\n", 0o644)
+				w.write(t, "/sys/fs/cgroup/cpuset/cpuset.cpus", "0-1\n", 0o644)
 			},
 			grow: func(t *testing.T, w *world) {
 				w.Grow([]string{"cni0", "flannel.1", "veth1"}, []string{"ip kube-proxy"}, true)
@@ -225,6 +229,11 @@ func specimens() []specimen {
 				w.write(t, "/proc/self/mountinfo", "1 0 0:1 / / rw - x x x\n2 1 0:2 / /run/netns/theirs rw - x x x\n3 1 0:3 / /run/netns/cni-1 rw - x x x\n", 0o644)
 				w.write(t, "/run/netns/cni-1", "", 0o444)
 				w.Give("kubepods.slice", UnitState{Active: true})
+				w.write(t, "/proc/sys/kernel/panic", "10\n", 0o644)
+				w.write(t, "/run/nri/nri.sock", "", 0o755)
+				if err := os.MkdirAll(w.Path("/sys/fs/cgroup/cpuset/kubepods.slice/kubepods-besteffort.slice"), 0o755); err != nil {
+					t.Fatal(err)
+				}
 			}},
 		{name: "a claim of modules", wish: Claim{Name: "modules", Modules: []string{"nf_*", "xt_*"}, Held: true},
 			with: file("/proc/modules", "nf_nat 1 0 - Live 0x0\next4 1 2 - Live 0x0\n", 0o644),

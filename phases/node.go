@@ -142,7 +142,16 @@ func claim() ops.Claim {
 		Tables: []string{"ip kube-proxy", "ip6 kube-proxy", "ip flannel-ipv4", "ip6 flannel-ipv6", "inet cni_hostport", "ip cni_hostport", "ip6 cni_hostport"},
 		Chains: []string{"KUBE-", "FLANNEL-", "CNI-"},
 		Mounts: []string{"/var/lib/kubelet", "/run/containerd", "/run/netns/cni-*"},
-		Held:   true,
+		Files:  []string{"/run/netns", "/run/nri", "/run/nri/nri.sock", "/run/xtables.lock"},
+		// The kubelet's (protectKernelDefaults is off), then kube-proxy's.
+		Sysctls: []string{
+			"kernel.keys.root_maxbytes", "kernel.keys.root_maxkeys", "kernel.panic", "kernel.panic_on_oops", "vm.overcommit_memory", "vm.panic_on_oom",
+			"net.ipv4.conf.all.arp_announce", "net.ipv4.conf.all.arp_ignore", "net.ipv4.conf.all.route_localnet", "net.ipv4.vs.conn_reuse_mode",
+			"net.ipv4.vs.conntrack", "net.ipv4.vs.expire_nodest_conn", "net.ipv4.vs.expire_quiescent_template", "net.netfilter.nf_conntrack_buckets",
+			"net.netfilter.nf_conntrack_max", "net.netfilter.nf_conntrack_tcp_be_liberal", "net.netfilter.nf_conntrack_tcp_timeout_close_wait",
+			"net.netfilter.nf_conntrack_tcp_timeout_established", "net.netfilter.nf_conntrack_udp_timeout", "net.netfilter.nf_conntrack_udp_timeout_stream",
+		},
+		Held: true,
 	}
 }
 

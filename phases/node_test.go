@@ -76,6 +76,7 @@ func (w *world) containerd(host string, m *ops.Pretend, active bool) {
 	w.needs(host, "containerd", m, "/usr/local/bin/containerd", "/usr/local/bin/containerd-shim-runc-v2", "/usr/local/sbin/runc", "/etc/containerd/config.toml")
 	w.leaves(host, "containerd", m, "/var/lib/containerd", "io.containerd.content.v1.content/blobs/x")
 	w.leaves(host, "containerd", m, "/run/containerd", "io.containerd.runtime.v2.task/k8s.io/x/pid")
+	w.leaves(host, "containerd", m, "/run", "nri/nri.sock")
 }
 
 // kubelet is the kubelet and, since it starts them, all that runs in pods.
@@ -100,6 +101,17 @@ func (w *world) kubelet(host string, m *ops.Pretend, active bool) {
 	w.leaves(host, "kubelet", m, "/usr/libexec/kubernetes", "kubelet-plugins/volume/exec/.keep")
 	w.leaves(host, "the CNI plugins", m, "/var/lib/cni", "networks/cbr0/10.244.0.2")
 	w.leaves(host, "flannel", m, "/run/flannel", "subnet.env")
+	w.leaves(host, "kube-proxy", m, "/run", "xtables.lock")
+	for name, value := range map[string]string{"kernel/panic": "10", "vm/overcommit_memory": "1"} {
+		if err := put(m, "/proc/sys/"+name, value+"\n"); err != nil {
+			w.problem("%s: %v", host, err)
+		}
+	}
+	for _, dir := range []string{"/run/netns", "/sys/fs/cgroup/cpuset/kubepods.slice/kubepods-burstable.slice/x"} {
+		if err := os.MkdirAll(m.Path(dir), 0o755); err != nil {
+			w.problem("%s: %v", host, err)
+		}
+	}
 	const volume = "60 22 0:40 / /var/lib/kubelet/pods/x/volumes/token rw - tmpfs tmpfs rw\n"
 	if mounts, _ := os.ReadFile(m.Path("/proc/self/mountinfo")); !strings.Contains(string(mounts), volume) {
 		if err := put(m, "/proc/self/mountinfo", string(mounts)+volume); err != nil {

@@ -72,11 +72,13 @@ func (w *world) prepare(name string, m *ops.Pretend) error {
 
 	f := w.facts[name]
 	files := map[string]string{
-		"/etc/hosts":                    "127.0.0.1 localhost\n127.0.1.1 " + name, // whose last line does not end
-		"/proc/sys/net/ipv4/ip_forward": "0\n",
-		"/etc/passwd":                   "root:x:0:0:root:/root:/bin/bash\n",
-		"/etc/shadow":                   "root:*:19000:0:99999:7:::\n",
-		"/proc/self/mountinfo":          "22 1 8:1 / / rw - ext4 /dev/vda1 rw\n",
+		"/etc/hosts":                     "127.0.0.1 localhost\n127.0.1.1 " + name, // whose last line does not end
+		"/proc/sys/net/ipv4/ip_forward":  "0\n",
+		"/etc/passwd":                    "root:x:0:0:root:/root:/bin/bash\n",
+		"/etc/shadow":                    "root:*:19000:0:99999:7:::\n",
+		"/proc/self/mountinfo":           "22 1 8:1 / / rw - ext4 /dev/vda1 rw\n",
+		"/proc/sys/kernel/panic":         "0\n",
+		"/proc/sys/vm/overcommit_memory": "0\n",
 	}
 	if h, _ := w.cluster.Host(name); !h.Docker() && (name == "node-0001" || name == "box") { // where somebody has had containerd before
 		files["/etc/containerd/config.toml"] = userConfig
@@ -104,7 +106,7 @@ func (w *world) prepare(name string, m *ops.Pretend) error {
 		files["/proc/sys/net/bridge/bridge-nf-call-iptables"] = "0\n"
 		files["/proc/sys/net/bridge/bridge-nf-call-ip6tables"] = "0\n"
 	}
-	dirs := []string{"/sys/module", "/proc/sys/net", "/var/log", "/usr/local/bin"}
+	dirs := []string{"/sys/fs/cgroup/cpuset", "/sys/module", "/proc/sys/net", "/var/log", "/usr/local/bin"}
 	if name == "master" { // on a host with modules; the others have a kernel without any directory for them
 		dirs = append(dirs, "/lib/modules")
 	}
