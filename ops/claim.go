@@ -38,9 +38,10 @@ type Claim struct {
 type claimed struct {
 	Claim  Claim     `json:"claim"`
 	Before growth    `json:"before"`
-	All    []string  `json:"allTables,omitempty"` // every table of nftables that was there
-	At     time.Time `json:"at,omitzero"`         // when it was first claimed
-	Known  []string  `json:"known,omitempty"`     // those of its units that there were
+	All    []string  `json:"allTables,omitempty"`  // every table of nftables that was there
+	At     time.Time `json:"at,omitzero"`          // when it was first claimed
+	Known  []string  `json:"known,omitempty"`      // those of its units that there were
+	Base   []string  `json:"baseChains,omitempty"` // every chain in the tables of iptables that the kernel calls itself
 }
 
 // growth is what there is at one time of what may be claimed.
@@ -110,6 +111,9 @@ func (c Claim) claim(ctx context.Context, m Machine, rec *claimed) error {
 			return err
 		}
 		rec.All = tables
+		if rec.Base, err = baseChains(m, false); err != nil {
+			return err
+		}
 	}
 	now, err := more.look(ctx, m)
 	if err != nil {
@@ -282,6 +286,11 @@ func (rec *claimed) giveUp(ctx context.Context, m Machine) error {
 	}
 	if err := rec.deleteTables(m, network, grown.Tables); err != nil {
 		return err
+	}
+	if len(rec.Claim.Chains) > 0 {
+		if err := deleteBaseChains(m, rec.Base); err != nil {
+			return err
+		}
 	}
 	if err := removeFiles(m, grown.Files); err != nil {
 		return err

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -77,6 +78,39 @@ func TestWhereSystemdHasASlice(t *testing.T) {
 	} {
 		if got := cgroupOfSlice(slice); got != want {
 			t.Errorf("%s: %s, want %s", slice, got, want)
+		}
+	}
+}
+
+// Somebody's table of iptables gets chains that it did not have: those go where nobody has anything in them, and all that was there stays.
+func TestChainsThatIptablesMadeInSomebodysTable(t *testing.T) {
+	w := newWorld(t)
+	base := func(name string) nftChain { return nftChain{name: name, base: true} }
+	w.Grow(nil, []string{"ip filter", "inet filter"}, false)
+	w.rulesets = map[string]ruleset{
+		"ip filter":   {chains: []nftChain{base("FORWARD"), base("INPUT")}, rules: []nftRule{{chain: "FORWARD"}}},
+		"inet filter": {chains: []nftChain{base("input")}},
+	}
+	claim := Claim{Chains: []string{"KUBE-"}, Held: true}
+	first := observe(t, w, claim)
+	if err := set(t, w, claim); err != nil {
+		t.Fatal(err)
+	}
+	w.rulesets["ip filter"] = ruleset{
+		chains: []nftChain{base("FORWARD"), base("INPUT"), base("OUTPUT"), base("PREROUTING"), {name: "POSTROUTING", base: true, drop: true}, {name: "MINE"}},
+		rules:  []nftRule{{chain: "FORWARD"}, {chain: "PREROUTING"}},
+	}
+	w.rulesets["inet filter"] = ruleset{chains: []nftChain{base("input"), base("output")}}
+	if err := undo(t, w, first, claim); err != nil {
+		t.Fatal(err)
+	}
+	for table, want := range map[string]string{"ip filter": "FORWARD INPUT PREROUTING POSTROUTING MINE", "inet filter": "input output"} {
+		var names []string
+		for _, c := range w.rulesets[table].chains {
+			names = append(names, c.name)
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%s has the chains %s, want %s", table, got, want)
 		}
 	}
 }

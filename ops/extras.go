@@ -36,6 +36,7 @@ type (
 	// ruled is a machine whose tables of nftables can be looked into.
 	ruled interface {
 		ruleset(table string) (ruleset, error)
+		deleteChain(table, chain string) error
 	}
 	// Kernel is what ops ask of a machine's kernel beside reading and writing files.
 	Kernel interface {

@@ -69,13 +69,16 @@ func (h *host) Tables() ([]string, error) {
 	return out, nil
 }
 
-func (h *host) DeleteTable(table string) error {
+func (h *host) DeleteTable(table string) error { return nftDelete(table, nftDelTable, 0, nil) }
+
+// nftDelete deletes a table, or something in it.
+func nftDelete(table string, kind, flags uint16, what []byte) error {
 	for number, family := range nftFamilies {
 		if name, ok := bytes.CutPrefix([]byte(table), []byte(family+" ")); ok {
 			body := append([]byte{number, 0, 0, 0}, newAttribute(nftTableName, append(name, 0))...)
 			_, err := netlink(unix.NETLINK_NETFILTER,
 				message{kind: nftBatchBegin, body: []byte{0, 0, 0, 10}},
-				message{kind: nftDelTable, flags: unix.NLM_F_ACK, body: body},
+				message{kind: kind, flags: flags | unix.NLM_F_ACK, body: append(body, what...)},
 				message{kind: nftBatchEnd, body: []byte{0, 0, 0, 10}})
 			return err
 		}

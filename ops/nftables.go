@@ -84,6 +84,7 @@ const (
 	nftGetTable     = nftables | 1
 	nftDelTable     = nftables | 2
 	nftGetChain     = nftables | 4
+	nftDelChain     = nftables | 5
 	nftGetRule      = nftables | 7
 	nftGetSet       = nftables | 10
 	nftGetObject    = nftables | 19

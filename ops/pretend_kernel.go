@@ -123,6 +123,23 @@ func (p *Pretend) ruleset(table string) (ruleset, error) {
 	return p.rulesets[table], nil
 }
 
+// deleteChain takes a chain out of what a test says that the table holds.
+func (p *Pretend) deleteChain(table, chain string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	held := p.rulesets[table]
+	i := slices.IndexFunc(held.chains, func(c nftChain) bool { return c.name == chain })
+	if i < 0 {
+		return unix.ENOENT
+	}
+	if slices.ContainsFunc(held.rules, func(r nftRule) bool { return r.chain == chain }) {
+		return unix.EBUSY
+	}
+	held.chains = slices.Delete(slices.Clone(held.chains), i, i+1)
+	p.rulesets[table] = held
+	return nil
+}
+
 // FlushIPVS removes all services.
 func (p *Pretend) FlushIPVS() error {
 	p.mu.Lock()
