@@ -185,6 +185,44 @@ func TestResetSparesLaterEdits(t *testing.T) {
 	}
 }
 
+// The databases of accounts come back with their times, unless somebody has changed them since.
+func TestResetBringsBackTheTimesOfAccounts(t *testing.T) {
+	old := time.Unix(1500000000, 42)
+	for _, theirs := range []string{"", "mine:x:7:\n"} {
+		w, m := newWorker(t)
+		before := map[string]string{"/etc/passwd": "root:x:0:0::/root:/bin/sh\n", "/etc/shadow": "root:*:1::::::\n", "/etc/group": "root:x:0:\n", "/etc/gshadow": "root:*::\n"}
+		for name, content := range before {
+			path := m.Path(name)
+			if err := errors.Join(os.MkdirAll(m.Path("/etc"), 0o755), os.WriteFile(path, []byte(content), 0o640), os.Chtimes(path, old, old)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		steps := []ops.Step{{Op: ops.Group{Name: "etcd", GID: 2379}}, {Op: ops.User{Name: "etcd", UID: 2379, GID: 2379}}}
+		if err := w.apply(t.Context(), m, "r", "p", steps, func(ops.Progress) {}); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(m.Path("/etc/group"), os.O_APPEND|os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteString(theirs)
+			err = errors.Join(err, f.Close())
+		}
+		if err := errors.Join(err, w.reset(t.Context(), m, func(ops.Progress) {})); err != nil {
+			t.Fatal(err)
+		}
+		before["/etc/group"] += theirs
+		for name, want := range before {
+			content, _ := os.ReadFile(m.Path(name))
+			info, err := os.Stat(m.Path(name))
+			if err != nil || string(content) != want || info.Mode() != 0o640 {
+				t.Fatalf("%s is %q, %v, %v", name, content, info, err)
+			}
+			if same := info.ModTime().Equal(old); same != (name != "/etc/group" || theirs == "") {
+				t.Errorf("%s, to which somebody added %q, is of %s", name, theirs, info.ModTime())
+			}
+		}
+	}
+}
+
 // A later run may be about more keys of a shared file; reset brings back what was there before each, and the file's times with the last.
 func TestResetKnowsKeysThatCameLater(t *testing.T) {
 	w, m := newWorker(t)

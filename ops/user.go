@@ -40,6 +40,10 @@ const (
 func (g Group) Key() Key { return Key("group:" + g.Name) }
 func (u User) Key() Key  { return Key("user:" + u.Name) }
 
+// Touches are the databases, of which we change single lines.
+func (g Group) Touches() []string { return []string{"/etc/group", "/etc/gshadow"} }
+func (u User) Touches() []string  { return []string{"/etc/passwd", "/etc/shadow", "/etc/group"} }
+
 func (g Group) Observe(_ context.Context, m Machine) (Op, error) {
 	seen := Group{Name: g.Name}
 	fields, err := account(m, "/etc/group", g.Name, 4)
