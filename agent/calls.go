@@ -213,6 +213,7 @@ func (s *server) take(h *Holder) error {
 	l, err := acquire(s.m.Path(lockPath), *h)
 	if err == nil {
 		s.lock = l
+		sweepUploads(s.dir)
 	}
 	return err
 }
