@@ -69,6 +69,11 @@ func (e *LostError) Error() string {
 }
 func (e *LostError) Unwrap() error { return e.Cause }
 
+// Remedy says what to do: nothing is lost with a connection or an agent but time.
+func (e *LostError) Remedy() string {
+	return "run the same command again once the host can be reached; it continues where it stopped"
+}
+
 // failure is an error on the wire.
 type failure struct {
 	Message string        `json:"message,omitempty"`

@@ -134,6 +134,23 @@ func TestWhatIsSaid(t *testing.T) {
 	}
 }
 
+// Whatever kept a run from its end, its last line says how it goes on.
+func TestHowARunGoesOn(t *testing.T) {
+	lost := &agent.LostError{During: "registry", Cause: errors.New("the program ended by signal KILL")}
+	for name, row := range map[string]struct {
+		err  error
+		want string
+	}{
+		"a step":          {aStep, "mend the cause and run the same command again: it continues from there"},
+		"an interruption": {errors.Join(aStep, errStop), "run the same command again: it continues from there"},
+		"a lost host":     {errors.Join(aBlock, &engine.StepError{Target: "node", Cause: lost}), "run the same command again once the host can be reached; it continues where it stopped"},
+	} {
+		if got := resumption(row.err); got != row.want {
+			t.Errorf("%s: %q, want %q", name, got, row.want)
+		}
+	}
+}
+
 // said is what do writes to stderr.
 func said(t *testing.T, do func()) string {
 	t.Helper()

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kubewright/kubewright/agent"
 	"github.com/kubewright/kubewright/bundle"
 	"github.com/kubewright/kubewright/engine"
 	"github.com/kubewright/kubewright/inventory"
@@ -233,9 +234,21 @@ func run(ctx context.Context, plan *engine.Plan, targets []engine.Target, name s
 		}
 	}
 	if err != nil {
+		fmt.Fprintf(o.warn, "what to do: %s\n", report.Escape(resumption(err)))
 		return told{err} // the views have shown every failure in full
 	}
 	return nil
+}
+
+// resumption is what to do after a run that did not come to its end, in a line.
+func resumption(err error) string {
+	if exitCode(err) == exitStopped {
+		return "run the same command again: it continues from there"
+	}
+	if lost := (*agent.LostError)(nil); errors.As(err, &lost) {
+		return lost.Remedy()
+	}
+	return "mend the cause and run the same command again: it continues from there"
 }
 
 func steps(works []engine.Work) int {
