@@ -11,7 +11,6 @@ import (
 	"github.com/kubewright/kubewright/agent"
 	"github.com/kubewright/kubewright/agent/conformance"
 	"github.com/kubewright/kubewright/host"
-	"github.com/kubewright/kubewright/inventory"
 )
 
 // inLabVar tells the test binary that it has been started again inside the lab's network.
@@ -44,11 +43,7 @@ func again(t *testing.T) {
 // open starts the real agent on a host that has no cluster on it.
 func open(t *testing.T, user string) conformance.Open {
 	t.Helper()
-	c, err := inventory.Load(filepath.Join(labDir, "cluster.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, _ := c.Host("node-0001")
+	h, _ := cluster.Host("node-0001")
 	conn, err := host.Dial(t.Context(), host.Address{
 		Name: h.Name, Addr: h.SSH.Address, Port: h.SSH.Port, User: user, KeyFile: h.SSH.KeyFile, HostKeys: h.SSH.HostKeys,
 	})

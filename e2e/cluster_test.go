@@ -11,9 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-var hosts = []string{"master", "node-0001", "node-0002", "registry"}
-var nodes = hosts[:3]
-
 // TestCluster is the life of a cluster, in one lab: planned, made, used, made again without a change, taken away, made once more.
 func TestCluster(t *testing.T) {
 	fine := t.Run("plan shows everything and changes nothing", planFresh)
@@ -27,10 +24,7 @@ func TestCluster(t *testing.T) {
 }
 
 func planFresh(t *testing.T) {
-	before := map[string]string{}
-	for _, h := range hosts {
-		before[h] = fingerprint(t, h)
-	}
+	before := look(t)
 	r := must(t, kubewright(bounded(t), "plan"))
 	for _, want := range []string{
 		"file:/etc/kubernetes/manifests/kube-apiserver.yaml", "unit:kubelet.service", "sysctl:net.ipv4.ip_forward",
@@ -43,11 +37,7 @@ func planFresh(t *testing.T) {
 	if r := run(t, kubewright(bounded(t), "plan", "--exit-code")); r.code != 20 {
 		t.Errorf("plan --exit-code ended with %d, want 20", r.code)
 	}
-	for _, h := range hosts {
-		if after := fingerprint(t, h); after != before[h] {
-			t.Errorf("plan changed %s:\n%s", h, lineDiff(before[h], after))
-		}
-	}
+	sameHosts(t, before, look(t), "plan changed something")
 }
 
 func upReady(t *testing.T) {
@@ -85,10 +75,7 @@ func ready(n corev1.Node) bool {
 }
 
 func upAgain(t *testing.T) {
-	before := map[string]string{}
-	for _, h := range hosts {
-		before[h] = fingerprint(t, h)
-	}
+	before := look(t, ofCluster...)
 	r := must(t, kubewright(bounded(t), "up"))
 	if !strings.HasPrefix(r.stdout, "nothing to do") {
 		t.Errorf("up did something:\n%s\n%s", r.stdout, r.stderr)
@@ -96,11 +83,7 @@ func upAgain(t *testing.T) {
 	if r := run(t, kubewright(bounded(t), "plan", "--exit-code")); r.code != 0 {
 		t.Errorf("plan --exit-code ended with %d:\n%s", r.code, r.stdout)
 	}
-	for _, h := range hosts {
-		if after := fingerprint(t, h); after != before[h] {
-			t.Errorf("up changed %s:\n%s", h, lineDiff(before[h], after))
-		}
-	}
+	sameHosts(t, before, look(t, ofCluster...), "up changed something")
 }
 
 func statusTruth(t *testing.T) {
@@ -156,15 +139,6 @@ func ok(t *testing.T, r result) {
 	if r.code != 0 {
 		t.Fatalf("exit %d: %s %s", r.code, r.stdout, r.stderr)
 	}
-}
-
-// fingerprint lists what a host has: every file below the places that kubewright writes, with owner, mode and digest, and the
-// state of its units.
-func fingerprint(t *testing.T, host string) string {
-	t.Helper()
-	r := onHost(t, host, "find /etc /usr/local /opt /root /lib/systemd /var/lib/kubewright -xdev -printf '%p %M %u %g %s %T@ %l\\n' 2>/dev/null | sort; systemctl list-units --type=service --all --plain --no-legend | awk '$1 !~ /^user(-runtime-dir)?@/ {print $1,$3}' | sort; cat /proc/sys/net/ipv4/ip_forward")
-	ok(t, r)
-	return r.stdout
 }
 
 func lineDiff(a, b string) string {

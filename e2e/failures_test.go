@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -148,6 +149,14 @@ func inventoryWith(t *testing.T, change func(string) string) string {
 	}
 	t.Cleanup(func() { os.Remove(file) })
 	return file
+}
+
+// withPods is the inventory with another number of pods for every node, which only its kubelet is concerned with.
+func withPods(s string, n int) string {
+	if changed := replaceFirst(s, `maxPods: \d+`, fmt.Sprintf("maxPods: %d", n)); changed != s {
+		return changed
+	}
+	return replaceFirst(s, `(?m)^  kubelet:`, fmt.Sprintf("  kubelet:\n    maxPods: %d", n))
 }
 
 func replaceFirst(s, pattern, with string) string {

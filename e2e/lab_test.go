@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kubewright/kubewright/inventory"
 )
 
 // patience bounds every command; the slowest, a first up, takes well under a minute.
@@ -21,7 +23,16 @@ const patience = 5 * time.Minute
 var (
 	program string // the kubewright under test
 	labDir  string
+
+	cluster *inventory.Cluster // as the lab's inventory has it
+	hosts   []string           // all of its hosts
+	nodes   []string           // those that are nodes
+
+	labRegistry string // as images name it
 )
+
+// inventoryVar names an inventory for the lab instead of the default one: a test that asks for many runs asks for few hosts.
+const inventoryVar = "KUBEWRIGHT_E2E_INVENTORY"
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int { // a function, so that what is deferred runs before the exit
@@ -31,6 +42,9 @@ func TestMain(m *testing.M) {
 		}
 		program, labDir = filepath.Join(root, "bin/kubewright"), filepath.Join(root, ".lab")
 		if os.Getenv(inLabVar) != "" {
+			if err := learnHosts(); err != nil {
+				panic(err)
+			}
 			return m.Run()
 		}
 		if out, err := command("lab", "down").CombinedOutput(); err != nil {
@@ -42,12 +56,35 @@ func TestMain(m *testing.M) {
 				_ = command("lab", "down").Run()
 			}
 		}()
-		if out, err := command("lab", "up", "--packages", offered).CombinedOutput(); err != nil {
+		up := command("lab", "up", "--packages", offered)
+		if file := os.Getenv(inventoryVar); file != "" {
+			up.Args = append(up.Args, "-f", file)
+		}
+		if out, err := up.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "lab up: %v\n%s", err, out)
+			return 1
+		}
+		if err := learnHosts(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		return m.Run()
 	}())
+}
+
+// learnHosts reads which hosts the lab has.
+func learnHosts() (err error) {
+	if cluster, err = inventory.Load(filepath.Join(labDir, "cluster.yaml")); err != nil {
+		return err
+	}
+	labRegistry = cluster.Registry()
+	for _, h := range cluster.Spec.Hosts {
+		hosts = append(hosts, h.Name)
+	}
+	for _, h := range cluster.Nodes() {
+		nodes = append(nodes, h.Name)
+	}
+	return nil
 }
 
 // command is a command line of the program, run on the machine.
@@ -69,8 +106,11 @@ func inLab(ctx context.Context, argv ...string) *exec.Cmd {
 
 // kubewright is a command line of the program about the lab's cluster.
 func kubewright(ctx context.Context, args ...string) *exec.Cmd {
-	return inLab(ctx, append(append([]string{"kubewright"}, args...), "-f", filepath.Join(labDir, "cluster.yaml"))...)
+	return inLab(ctx, append(append([]string{"kubewright"}, args...), "-f", inventoryFile())...)
 }
+
+// inventoryFile is the lab's own inventory.
+func inventoryFile() string { return filepath.Join(labDir, "cluster.yaml") }
 
 // result is how a command ended.
 type result struct {
@@ -85,7 +125,7 @@ func run(t *testing.T, cmd *exec.Cmd) result {
 	began := time.Now()
 	err := cmd.Run()
 	r := result{stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode()}
-	t.Logf("%s: exit %d after %s", strings.Join(cmd.Args[1:], " "), r.code, time.Since(began).Round(10*time.Millisecond))
+	t.Logf("%s: exit %d after %s", brief(cmd.Args[1:]), r.code, time.Since(began).Round(10*time.Millisecond))
 	if err != nil && r.code < 0 {
 		t.Logf("%v", err)
 	}
@@ -136,4 +176,13 @@ func decode[T any](t *testing.T, args ...string) T {
 func onHost(t *testing.T, host string, argv ...string) result {
 	t.Helper()
 	return run(t, exec.Command(program, append([]string{"lab", "--dir", labDir, "ssh", host, "--"}, argv...)...))
+}
+
+// brief is a command line, of a script its first line.
+func brief(args []string) string {
+	line, _, more := strings.Cut(strings.TrimSpace(strings.Join(args, " ")), "\n")
+	if more {
+		line += " ..."
+	}
+	return line
 }

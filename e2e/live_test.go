@@ -25,7 +25,7 @@ func TestChangedInventory(t *testing.T) {
 	}
 	// Back to what it was, with every part of the control plane changed at once.
 	pods := inventoryWith(t, func(s string) string {
-		return replaceFirst(s, `(?m)^  kubelet:`, "  kubelet:\n    maxPods: 60")
+		return withPods(s, 60)
 	})
 	must(t, inLab(bounded(t), "kubewright", "up", "-f", pods))
 	// A kubelet tells the API some seconds after its start.

@@ -72,11 +72,10 @@ func worksWith(t *testing.T, settle time.Duration, image string) {
 		reach(t, settle, from, "probe.probes.svc.cluster.local:80", "Service by full name")
 		reach(t, settle, from, "probe:80", "Service by short name")
 	}
-	addresses := map[string]string{"master": "192.168.1.21", "node-0001": "192.168.1.31", "node-0002": "192.168.1.32"}
-	for name, addr := range addresses {
-		r := run(t, inLab(bounded(t), "curl", "-sS", "--noproxy", "*", "--max-time", "10", "http://"+addr+":30080/hostname"))
+	for _, h := range cluster.Nodes() {
+		r := run(t, inLab(bounded(t), "curl", "-sS", "--noproxy", "*", "--max-time", "10", "http://"+h.Address.String()+":30080/hostname"))
 		if r.code != 0 || !strings.HasPrefix(r.stdout, "probe-") {
-			t.Errorf("the NodePort on %s does not answer: %s%s", name, r.stdout, r.stderr)
+			t.Errorf("the NodePort on %s does not answer: %s%s", h.Name, r.stdout, r.stderr)
 		}
 	}
 	for _, p := range pods {
@@ -133,8 +132,6 @@ func blobURL(t *testing.T, name string) string {
 	}
 	return "https://" + labRegistry + c.BlobPath()
 }
-
-const labRegistry = "192.168.1.100:5000"
 
 func lock(t *testing.T) bundle.Lock {
 	t.Helper()

@@ -93,7 +93,11 @@ func mountFact(f []string) []Fact {
 		name, _, _ := strings.Cut(tag, ":")
 		tags = append(tags, name)
 	}
-	value := f[dash+1] + " " + f[dash+2] + f[3] + " " + f[5] + " " + strings.Join(tags, ",") + " " + f[dash+3]
+	root := f[3]
+	if strings.HasSuffix(root, "//deleted") { // a name of chance, as systemd-nspawn gives it to what it mounts over files of /proc
+		root = "//deleted"
+	}
+	value := f[dash+1] + " " + f[dash+2] + root + " " + f[5] + " " + strings.Join(tags, ",") + " " + f[dash+3]
 	return []Fact{{"mount", f[4], value}}
 }
 
