@@ -135,14 +135,8 @@ func (f *fleet) resumes(ctx context.Context, targets []engine.Target, want snaps
 
 // resets resets every machine and expects them as they were.
 func (f *fleet) resets(ctx context.Context, targets []engine.Target, want snapshot) error {
-	var errs []error
-	for _, t := range targets {
-		if err := t.(target).Reset(ctx, nil); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", t.Name(), err))
-		}
-	}
-	if errs != nil {
-		return errors.Join(errs...)
+	if err := resetAll(ctx, targets); err != nil {
+		return err
 	}
 	got, err := f.snapshot()
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package laws checks a list of phases against what every such list promises, on pretend machines and through real agents: that it is
-// explained, pure, convergent, idempotent, reversible and resumable. Who declares phases gets these tests for a list of inputs.
+// explained, pure, convergent, idempotent, reversible, resumable and patient. Who declares phases gets these tests for a list of inputs.
 package laws
 
 import (
@@ -76,6 +76,7 @@ func all[In any]() []law[In] {
 		{"idempotent", idempotent[In]},
 		{"reversible", reversible[In]},
 		{"resumable", resumable[In]},
+		{"patient", patient[In]},
 	}
 }
 

@@ -1,6 +1,7 @@
 package laws
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,10 +60,14 @@ func lawful() []engine.Phase[in] {
 
 func prepare(_ string, m *ops.Pretend) error {
 	m.Handle("modprobe", func(argv []string) ([]byte, error) {
-		if slices.Contains(argv, "-r") {
-			return nil, os.Remove(m.Path("/sys/module/litter"))
+		name := argv[len(argv)-1]
+		switch remove := slices.Contains(argv, "-r"); {
+		case remove && name == "sticky":
+			return nil, errors.New("it sticks")
+		case remove:
+			return nil, os.Remove(m.Path("/sys/module/" + name))
 		}
-		if err := os.MkdirAll(m.Path("/sys/module/litter"), 0o755); err != nil {
+		if err := os.MkdirAll(m.Path("/sys/module/"+name), 0o755); err != nil || name == "sticky" {
 			return nil, err
 		}
 		return nil, os.WriteFile(m.Path("/etc/litter"), nil, 0o644)
@@ -166,6 +171,8 @@ func TestBrokenLawsAreFound(t *testing.T) {
 		{"reversible", "a program that leaves something", []engine.Phase[in]{phase("p", nil, nil, ops.Module{Name: "litter", Loaded: true})}, "worker:/etc/litter is there"},
 		{"resumable", "a program that leaves something", []engine.Phase[in]{phase("p", nil, nil, ops.Module{Name: "litter", Loaded: true}, link)},
 			"after a failure at change 1 of worker and another run and a reset: master:/etc/litter is there"},
+		{"patient", "a program that leaves something", []engine.Phase[in]{phase("p", nil, nil, ops.Module{Name: "litter", Loaded: true}, link)}, "master:/etc/litter is there"},
+		{"patient", "an undo that never succeeds", []engine.Phase[in]{phase("p", nil, nil, ops.Module{Name: "sticky", Loaded: true}, link)}, "it sticks"},
 		{"resumable", "a step that fails", []engine.Phase[in]{phase("p", nil, nil, ops.Sysctl{Name: "no.such", Value: "1"})}, "the kernel has no parameter no.such"},
 	} {
 		t.Run(row.law+": "+row.says, func(t *testing.T) {
