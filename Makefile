@@ -1,4 +1,4 @@
-# make build | check | lab | lab-down | e2e | e2e-vm | test | bench-up
+# make build | check | lab | lab-down | e2e | e2e-vm | e2e-crash | test | bench-up
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
@@ -25,6 +25,7 @@ help:
 	echo "make lab-down  take them away"
 	echo "make e2e       the program against real hosts (makes and takes away a lab)"
 	echo "make e2e-vm    the same on a host with a kernel of its own: modules, swap, sysctls, ipvs, clocks, reboots"
+	echo "make e2e-crash whatever can be killed, killed wherever it can be: hours"
 	echo "make test      check, laws (the phases cut off at many of their changes, on pretend hosts) and the first of e2e"
 	echo "make bench-up  kubewright beside a scripted kubeadm on the same hosts"
 	echo "make bench-hosts  preparing twenty hosts beside Ansible"
@@ -96,6 +97,12 @@ e2e-vm: bundle
 .PHONY: laws
 laws:
 	KUBEWRIGHT_LAWS=some go test -count=1 -timeout 20m -run '^TestLaws$$' ./phases
+
+# All of the crash law, and reset held to it: hours, where e2e takes a sample. Few hosts, since every case is a run of its own.
+.PHONY: e2e-crash
+e2e-crash: bundle
+	KUBEWRIGHT_CRASH=all KUBEWRIGHT_E2E_INVENTORY=$(CURDIR)/e2e/testdata/two.yaml \
+	  go test -tags e2e -count=1 -timeout 300m -v -run '^(TestCrashLaw|TestRestore)$$' ./e2e/
 
 # What these try has been seen, but not yet in one run with the rest of what is new.
 LATER := ^Test(KilledInstaller|ChangedInventory|RestartedControlPlane|KubeadmKnowsTheCluster|Packages|Preflight|PreflightOfACluster|SharedConfig|NoRoom|SavedPlan|Drift|Undo|ResetOfABrokenCluster|DockerNode|Firewalls)$$

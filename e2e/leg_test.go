@@ -7,9 +7,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,12 +41,17 @@ type happening struct {
 // leg is one run of a command, to its end or to where it was cut off.
 type leg struct {
 	result
-	killed bool // by us
+	killed bool // by us, or told to stop
 	took   time.Duration
+	after  time.Duration // how long it took from the signal to its end
 }
 
-// ride starts up with an inventory and shows what happens in it to see, which says when to kill it: the whole process group, at that instant.
-func ride(t *testing.T, file string, see func(happening) bool) leg {
+// never is for see, where a run is to come to its end.
+const never = syscall.Signal(0)
+
+// ride starts up with an inventory and shows what happens in it to see, which says when to send it which signal: SIGKILL to the whole process group,
+// at that instant, others to the program alone.
+func ride(t *testing.T, file string, see func(happening) syscall.Signal) leg {
 	t.Helper()
 	events := filepath.Join(t.TempDir(), "events")
 	if err := syscall.Mkfifo(events, 0o600); err != nil {
@@ -58,20 +65,24 @@ func ride(t *testing.T, file string, see func(happening) bool) leg {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := inLab(ctx, "kubewright", "up", "--events", events, "-f", file)
-	kill := make(chan struct{}, 1)
+	send := make(chan syscall.Signal, 1)
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		lines := bufio.NewScanner(pipe)
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
-			if h, ok := happens(lines.Bytes()); ok && see(h) {
-				kill <- struct{}{}
+			h, ok := happens(lines.Bytes())
+			if !ok {
+				continue
+			}
+			if sig := see(h); sig != never {
+				send <- sig
 				return
 			}
 		}
 	}()
-	l := goOn(t, cmd, kill)
+	l := goOn(t, cmd, send)
 	pipe.Close() // ends the reading
 	<-watched
 	return l
@@ -89,8 +100,8 @@ func happens(line []byte) (h happening, ok bool) {
 	return happening{edge{e.Target, e.Phase, e.Key, e.State != "began"}, e.State, e.Took}, true
 }
 
-// goOn runs a command in a process group of its own until it ends or is to be killed.
-func goOn(t *testing.T, cmd *exec.Cmd, kill <-chan struct{}) leg {
+// goOn runs a command in a process group of its own until it ends or is to get a signal.
+func goOn(t *testing.T, cmd *exec.Cmd, send <-chan syscall.Signal) leg {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -105,9 +116,15 @@ func goOn(t *testing.T, cmd *exec.Cmd, kill <-chan struct{}) leg {
 	go func() { ended <- cmd.Wait() }()
 	l := leg{}
 	select {
-	case <-kill:
-		l.killed = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) == nil
+	case sig := <-send:
+		pid := -cmd.Process.Pid
+		if sig != syscall.SIGKILL {
+			pid = childOf(cmd.Process.Pid) // lab exec hands signals on, and it would come twice
+		}
+		signalled := time.Now()
+		l.killed = syscall.Kill(pid, sig) == nil
 		<-ended
+		l.after = time.Since(signalled)
 	case <-ended:
 	}
 	l.took = time.Since(began)
@@ -116,6 +133,20 @@ func goOn(t *testing.T, cmd *exec.Cmd, kill <-chan struct{}) leg {
 		t.Errorf("%s did not end within %s:\n%s", brief(cmd.Args[1:]), patience, lastOf(l.stderr))
 	}
 	return l
+}
+
+// childOf is the process that a process has started, or itself.
+func childOf(pid int) int {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, file := range threads {
+		b, err := os.ReadFile(file)
+		if f := strings.Fields(string(b)); err == nil && len(f) > 0 {
+			if child, err := strconv.Atoi(f[0]); err == nil {
+				return child
+			}
+		}
+	}
+	return pid
 }
 
 // lastOf is the end of what a command said.

@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -24,7 +25,12 @@ func TestRestore(t *testing.T) {
 	must(t, inLab(bounded(t), "kubewright", "up", "-f", more))
 	must(t, kubewright(bounded(t), "up"))
 	must(t, inLab(bounded(t), "kubewright", "up", "-f", more))
-	l := ride(t, inventoryFile(), func(h happening) bool { return h.Target == nodes[0] && h.Key == "unit:kubelet.service" })
+	l := ride(t, inventoryFile(), func(h happening) syscall.Signal {
+		if h.Target == nodes[0] && h.Key == "unit:kubelet.service" {
+			return syscall.SIGKILL
+		}
+		return never
+	})
 	if !l.killed { // on the way back to what it was
 		t.Errorf("up did not come to the kubelet: exit %d\n%s", l.code, lastOf(l.stderr))
 	}

@@ -67,8 +67,7 @@ func (b *lab) kubewright(ctx context.Context) (time.Duration, error) {
 // left is what kubewright still changes on the last host.
 func (b *lab) left(ctx context.Context) ([]string, error) {
 	events := filepath.Join(b.dir, "events")
-	// To preflight the playbook's work is another installation's.
-	if _, err := timed(b.up(ctx, "--phase", strings.Join(measured, ","), "--events", events, "--ignore-preflight", "remains,runtime,cni-config")); err != nil {
+	if _, err := timed(b.up(ctx, "--phase", strings.Join(measured, ","), "--events", events)); err != nil {
 		return nil, err
 	}
 	raw, err := os.ReadFile(events)
