@@ -13,6 +13,7 @@ import (
 // Firewall is what filters packets on the host, by whose hand.
 type Firewall struct {
 	Zones  map[string]ops.FirewallZone `json:"zones,omitempty"`  // firewalld's, those in use
+	Silent string                      `json:"silent,omitempty"` // why firewalld, which runs, does not tell them
 	UFW    bool                        `json:"ufw,omitempty"`    // it is on
 	Chains []ops.Chain                 `json:"chains,omitempty"` // of nftables: those that stop packets and are not the cluster's own
 	Legacy bool                        `json:"legacy,omitempty"` // rules in the kernel's old tables of iptables
@@ -25,7 +26,9 @@ type Firewall struct {
 }
 
 // Stops says whether some firewall that up knows how to open keeps packets from coming in.
-func (f Firewall) Stops() bool { return len(f.Zones) > 0 || f.UFW || len(f.Chains) > 0 }
+func (f Firewall) Stops() bool {
+	return len(f.Zones) > 0 || f.Silent != "" || f.UFW || len(f.Chains) > 0
+}
 
 // Files in which firewalls keep their settings.
 const (
@@ -44,9 +47,13 @@ func firewall(ctx context.Context, m ops.Machine, units map[string]ops.UnitState
 		f.NFT = f.NFT || err == nil
 	}
 	if units["firewalld.service"].Active {
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		// It counts as active from when it begins to start, and answers when it has: on a busy host that takes seconds.
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 		defer cancel()
-		f.Zones = ops.FirewallZones(ctx, m)
+		var err error
+		if f.Zones, err = ops.FirewallZones(ctx, m); err != nil {
+			f.Silent = clip(err.Error(), maxMessage)
+		}
 		assignments(f.Settings, read(FirewalldConf), "CleanupOnExit")
 	}
 	f.UFW = ops.UFWIsOn(m)

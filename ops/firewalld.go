@@ -299,15 +299,11 @@ func sameSet(a, b []string) bool {
 	return slices.Equal(norm(a), norm(b))
 }
 
-// FirewallZones are the zones that the machine's firewalld uses; none where it cannot be asked.
-func FirewallZones(ctx context.Context, m Machine) map[string]FirewallZone {
+// FirewallZones are the zones that the machine's firewalld uses.
+func FirewallZones(ctx context.Context, m Machine) (map[string]FirewallZone, error) {
 	wall, err := firewallOf(m)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	zones, err := wall.Zones(ctx)
-	if err != nil {
-		return nil
-	}
-	return zones
+	return wall.Zones(ctx)
 }

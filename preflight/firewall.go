@@ -13,6 +13,7 @@ import (
 // firewallChecks are about firewalls. Where the inventory ignores them, so do we, but for what a reload would break.
 var firewallChecks = []check{
 	{"firewalls", Error, every, severalFirewalls},
+	{"firewall-silent", Error, every, silentFirewall},
 	{"firewall-iptables", Error, every, foreignIPTables},
 	{"firewall-off", Error, every, cannotBeOff},
 	{"firewall-forward", Error, node, noForwarding},
@@ -38,6 +39,14 @@ func severalFirewalls(l *look) {
 	if l.keeper() == inventory.FirewallManaged && len(on) > 1 {
 		l.add(strings.Join(on, " and ")+" run at once, and each may undo the other's rules when it is loaded anew", "one firewall",
 			"turn off all but one (systemctl disable --now firewalld, ufw disable, systemctl disable --now nftables), or set spec.firewall: off or ignore")
+	}
+}
+
+// silentFirewall: what cannot be asked cannot be told either.
+func silentFirewall(l *look) {
+	l.see("every firewall answers")
+	if l.keeper() == inventory.FirewallManaged && l.f.Firewall.Silent != "" {
+		l.add("firewalld runs and does not tell its zones: "+l.f.Firewall.Silent, "a firewalld that answers on the system bus", "see what it does (systemctl status firewalld), and start it anew")
 	}
 }
 

@@ -37,6 +37,8 @@ func firewallRows() []row {
 		{"firewalls", "two others", wall("managed", agent.Firewall{}, "firewalld", "nftables"), "node-0001: firewalld and nftables run at once", Error},
 		{"firewalls", "two that will be off", wall("off", agent.Firewall{UFW: true}, "firewalld", "nftables"), "", ""},
 		{"firewalls", "two that are ignored", wall("ignore", agent.Firewall{UFW: true}, "firewalld", "nftables"), "", ""},
+		{"firewall-silent", "managed", wall("managed", agent.Firewall{Silent: "deadline exceeded"}, "firewalld"), "node-0001: firewalld runs and does not tell its zones: deadline exceeded", Error},
+		{"firewall-silent", "off", wall("off", agent.Firewall{Silent: "deadline exceeded"}, "firewalld"), "", ""},
 		{"firewall-iptables", "alone", wall("managed", input), "node-0001: iptables stops packets in INPUT", Error},
 		{"firewall-iptables", "for ufw", wall("managed", inputOfUFW), "", ""},
 		{"firewall-iptables", "for firewalld", wall("managed", input, "firewalld"), "", ""},
