@@ -66,7 +66,7 @@ type (
 		Defaults(ctx context.Context, zone string) error
 		// Lossless says whether everything is now as it would be after a reload; interfaces need not count.
 		Lossless(ctx context.Context, despiteInterfaces bool) (bool, error)
-		Reload(ctx context.Context) error
+		ReloadFirewall(ctx context.Context) error
 	}
 )
 

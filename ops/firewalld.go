@@ -135,7 +135,7 @@ func (f Firewalld) Set(ctx context.Context, m Machine, was Op) error {
 	if err := changing(m, "reload firewalld"); err != nil {
 		return err
 	}
-	return wall.Reload(ctx)
+	return wall.ReloadFirewall(ctx)
 }
 
 // forget takes away the files that there were not, unless they say more by now than what firewalld brings along.

@@ -128,8 +128,8 @@ func (f *firewalld) Defaults(ctx context.Context, zone string) error {
 	return f.ask(ctx, path, ".config.zone.loadDefaults", nil)
 }
 
-// Reload has firewalld start anew from what is permanent.
-func (f *firewalld) Reload(ctx context.Context) error {
+// ReloadFirewall has firewalld start anew from what is permanent.
+func (f *firewalld) ReloadFirewall(ctx context.Context) error {
 	return f.ask(ctx, firewalldPath, ".reload", nil)
 }
 

@@ -27,6 +27,17 @@ type host struct {
 	ask   func(context.Context, Question) ([]byte, error)
 }
 
+// What a machine may offer is found while it runs. A host that has lost some of it, as by two embedded types with a method of the same name, must not compile.
+var _ interface {
+	Kernel
+	Network
+	Firewall
+	Processes
+	managed
+	ruled
+	stateful
+} = (*host)(nil)
+
 // NewHost is the machine that this process runs on. stateDir is where marks and uploaded bytes lie; ask answers questions, nil refuses all.
 func NewHost(stateDir string, ask func(context.Context, Question) ([]byte, error)) Machine {
 	h := &host{state: stateDir, ask: ask}

@@ -121,8 +121,8 @@ func (p *Pretend) Lossless(context.Context, bool) (bool, error) {
 	return true, nil
 }
 
-// Reload drops the chains of zones that are not in use.
-func (p *Pretend) Reload(context.Context) error {
+// ReloadFirewall drops the chains of zones that are not in use.
+func (p *Pretend) ReloadFirewall(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	set := p.rulesets[firewalldTable]
