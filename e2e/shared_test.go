@@ -35,7 +35,7 @@ func TestSharedConfig(t *testing.T) {
 	ok(t, onHost(t, "node-0002", "sed -i s/debug]/debug/ "+sharedPath))
 	for _, command := range []string{"plan", "up"} {
 		r := run(t, kubewright(bounded(t), command))
-		if r.code == 0 || !strings.Contains(r.stderr, "node-0002") || !strings.Contains(r.stderr, sharedPath+" line 6, column 7: ") {
+		if r.code != 3 || !strings.Contains(r.stderr, "node-0002") || !strings.Contains(r.stderr, sharedPath+" line 6, column 7: ") {
 			t.Errorf("%s with a broken file: exit %d\n%s", command, r.code, r.stderr)
 		}
 	}

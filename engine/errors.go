@@ -17,6 +17,7 @@ type StepError struct {
 	Cause  error
 	Last   string // the last lines that a tool or unit wrote, where there are any
 	Remedy string // what to do about it, where it is known
+	Unseen bool   // it could not even be looked at, so that nothing was begun
 }
 
 func (e *StepError) Error() string {

@@ -136,6 +136,7 @@ func (p *Plan) blame(target string, err error) *StepError {
 	if !errors.As(err, &fault) {
 		return e
 	}
+	e.Unseen = true
 	e.Key, e.Last, e.Cause = fault.Fault()
 	for _, w := range p.Works {
 		for _, s := range w.Steps {

@@ -22,10 +22,12 @@ var (
 	aLock     = &agent.LockedError{Holder: agent.Holder{User: "ada", Workstation: "desk", Run: "r", Since: time.Unix(0, 0)}}
 	aHost     = &host.Error{Host: "node", Op: "connect to 10.0.0.2:22", Cause: errors.New("connection refused"), Remedy: "start it"}
 	aStep     = &engine.StepError{Target: "master", Phase: "registry", Key: "unit:x", Why: "hosts fetch from it", Cause: errors.New("did not start")}
+	aLost     = &engine.StepError{Target: "node", Cause: aHost}
 	aWait     = &engine.StepError{Target: "node", Phase: "join", Cause: &engine.WaitError{For: []engine.Ref{{Target: "master", Phase: "api"}}, After: time.Hour}}
 	aBlock    = &engine.StepError{Target: "node", Phase: "join", Cause: &engine.BlockedError{By: engine.Ref{Target: "master", Phase: "api"}, State: "failed"}}
 	errStop   = fmt.Errorf("stopped: %w", context.Canceled)
 	aProblem  = inventory.Problems{{File: "cluster.yaml", Line: 3, Column: 1, Path: "spec", Wrong: "is missing", Code: "KW-INV-000"}}
+	anUnseen  = &engine.StepError{Target: "node", Phase: "containerd", Key: "merge:/x", Cause: errors.New("line 2, column 9: expected ']'"), Unseen: true}
 	aRefusal  = coded{exitRefused, errors.New("it is there already")}
 	aFinding  = coded{exitPreflight, errors.Join(errors.New("preflight: a"), errors.New("preflight: b"))}
 	aRest     = &agent.ResetError{Failed: []*agent.StepError{{Phase: "host", Key: "file:/x", Cause: errors.New("is busy")}}}
@@ -47,6 +49,8 @@ func TestExitCodes(t *testing.T) {
 		{"a host", aHost, 4},
 		{"a host in a sentence", fmt.Errorf("reach: %w", aHost), 4},
 		{"a step", aStep, 5},
+		{"a step that could not be looked at", anUnseen, 3},
+		{"one of several that could not be looked at", errors.Join(aLost, anUnseen), 3},
 		{"a phase that waited for one that failed", aBlock, 5},
 		{"a lock", aLock, 6},
 		{"a lock on one of the hosts", fmt.Errorf("node: %w", aLock), 6},
@@ -64,7 +68,7 @@ func TestExitCodes(t *testing.T) {
 		{"a lock and a host", errors.Join(aLock, aHost), 6},
 		{"a step and an interruption", errors.Join(aStep, errStop), 130},
 		{"a step and one that waited", errors.Join(aStep, aWait), 9},
-		{"a step whose host was lost", &engine.StepError{Target: "node", Cause: aHost}, 5},
+		{"a step whose host was lost", aLost, 5},
 		{"a step and a host", errors.Join(aHost, aStep), 5},
 		{"a finding and a host", errors.Join(aHost, aFinding), 3},
 		{"another cluster's host and one that cannot be reached", errors.Join(aHost, aConflict), 7},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -160,6 +161,8 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &known):
 		return known.code
+	case slices.ContainsFunc(flatten(err), unseen):
+		return exitPreflight
 	case errors.As(err, &usage), errors.As(err, &problems):
 		return exitUsage
 	case errors.As(err, &locked):
@@ -174,6 +177,12 @@ func exitCode(err error) int {
 		return exitConnect
 	}
 	return exitBug
+}
+
+// unseen tells whether something on a host could not be looked at, as a file that cannot be parsed: up ends before it begins.
+func unseen(err error) bool {
+	var step *engine.StepError
+	return errors.As(err, &step) && step.Unseen
 }
 
 // flatten takes joined errors apart, so that each is told on a line of its own.
