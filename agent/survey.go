@@ -115,7 +115,7 @@ func (s *server) survey(ctx context.Context, ask SurveyAsk) (*Survey, error) {
 		parts.Go(func() { out.Pulled = tryPulls(ctx, s.m, *ask.Registry) })
 	}
 	if ask.Mounts {
-		parts.Go(func() { out.Overlay = tryOverlay() })
+		parts.Go(func() { out.Overlay = tryOverlay(s.m) })
 	}
 	if ask.Trial != "" {
 		parts.Go(func() { out.Trial = tryContainer(ctx, s.m, ask.Trial) })

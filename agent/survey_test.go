@@ -280,7 +280,7 @@ func TestOverlayIsTriedWhereNobodySeesIt(t *testing.T) {
 		t.Skip("only root may mount")
 	}
 	before, _ := os.ReadFile("/proc/self/mountinfo")
-	got := tryOverlay()
+	got := tryOverlay(ops.NewPretend(t.TempDir()))
 	after, _ := os.ReadFile("/proc/self/mountinfo")
 	if string(before) != string(after) {
 		t.Error("the mounts of this process are not as they were")

@@ -197,9 +197,16 @@ func plainHTTP(err error) error {
 }
 
 // tryOverlay makes an overlay of directories in memory, in a mount namespace that nobody else sees, writes a file through it, and says ok or what did
-// not work.
-func tryOverlay() string {
-	if err := ops.Aside(mountOverlay); err != nil { // what is mounted goes with the thread that has the namespace
+// not work. The module that the kernel loads for it goes again.
+func tryOverlay(m ops.Machine) string {
+	before, err := ops.Loaded(m, "overlay")
+	if err == nil {
+		err = ops.Aside(mountOverlay)
+	}
+	if err == nil && !before {
+		err = ops.Unload(m, "overlay")
+	}
+	if err != nil {
 		return clip(err.Error(), maxName)
 	}
 	return "ok"
@@ -228,7 +235,10 @@ func mountOverlay() error {
 	if err != nil {
 		return fmt.Errorf("an overlay cannot be written to: %w", err)
 	}
-	return unix.Close(fd)
+	if err := unix.Close(fd); err != nil {
+		return err
+	}
+	return unix.Unmount(at+"/merged", 0) // the rest goes with the thread that has the namespace
 }
 
 // tryContainer has the runtime run an image that it has, looks that it runs, and takes it away again.

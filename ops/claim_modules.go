@@ -37,6 +37,15 @@ func loadedModules(m Machine) ([]loadedModule, error) {
 	return out, nil
 }
 
+// Loaded says whether a module is loaded; one that is built in is not.
+func Loaded(m Machine, name string) (bool, error) {
+	names, err := modulesOf(m, []string{name})
+	return len(names) > 0, err
+}
+
+// Unload unloads a module that the kernel has loaded for something that is over, if nothing uses it.
+func Unload(m Machine, name string) error { return unloadModules(m, []string{name}) }
+
 // modulesOf lists the loaded modules that one of the patterns names.
 func modulesOf(m Machine, patterns []string) ([]string, error) {
 	all, err := loadedModules(m)
