@@ -29,7 +29,7 @@ var packages = engine.Phase[Input]{
 // timeServices are what keeps a host's clock, and the package of which manager it comes in. A host has one of them.
 var timeServices = []struct{ unit, pkg, manager string }{
 	{"chrony.service", "chrony", "apt"}, {"chronyd.service", "chrony", "dnf"}, {"systemd-timesyncd.service", "systemd-timesyncd", "apt"},
-	{"ntpsec.service", "ntpsec", "apt"}, {"ntpd.service", "ntpsec", "dnf"},
+	{"ntpsec.service", "ntpsec", "apt"}, {"ntpd.service", "ntpsec", "dnf"}, {"openntpd.service", "openntpd", "apt"},
 }
 
 func timeService(l *list) {

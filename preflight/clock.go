@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/kubewright/kubewright/inventory"
 )
 
 // maxSkew is how far two hosts' clocks may be apart: certificates begin five minutes before they are made, leases live forty seconds.
@@ -14,6 +16,9 @@ const (
 	maxBehind = 4 * time.Minute
 	maxBefore = 23 * time.Hour
 )
+
+// timePackages bring a time service.
+var timePackages = []string{"chrony", "systemd-timesyncd", "ntpsec", "openntpd"}
 
 // sane is a time before which nobody runs this.
 var sane = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -78,13 +83,17 @@ var clockChecks = []check{
 			return
 		}
 		var runs []string
+		installed := slices.ContainsFunc(l.Cluster.Spec.Packages, func(p inventory.Package) bool { return slices.Contains(timePackages, p.Name) })
 		for _, name := range timeServices {
 			if l.f.Units[name].Active {
 				runs = append(runs, name)
 			}
+			installed = installed || l.f.Units[name].Exists
 		}
 		l.see("%s", list(runs))
 		switch {
+		case l.Cluster.Spec.TimeService == inventory.TimeServiceEnable && !installed:
+			l.as(Error, "no time service is installed, and spec.timeService is enable", "one of "+list(timePackages), "add chrony to spec.packages")
 		case len(runs) == 0 && l.f.Clock.Known && !l.f.Clock.Synced:
 			l.add("nobody keeps the clock right", "a time service", "install chrony, or run systemctl enable --now systemd-timesyncd")
 		case l.f.Clock.Known && !l.f.Clock.Synced:

@@ -219,6 +219,14 @@ func rows(t *testing.T) []row {
 		{"clock-workstation", "an hour behind", func(w *world) { shift(w, time.Hour) }, "all hosts: the clock of this workstation is 1h0m0s behind the hosts'", Error},
 		{"clock-workstation", "an hour ahead", func(w *world) { shift(w, -time.Hour) }, "all hosts: the clock of this workstation is 1h0m0s ahead of the hosts'", Warning},
 		{"time-service", "none", on("node-0001", func(f *agent.Facts) { f.Units, f.Clock.Synced = nil, false }), "node-0001: nobody keeps the clock right", Warning},
+		{"time-service", "none to enable", func(w *world) {
+			w.Cluster.Spec.TimeService = inventory.TimeServiceEnable
+			on("node-0001", func(f *agent.Facts) { f.Units = nil })(w)
+		}, "node-0001: no time service is installed", Error},
+		{"time-service", "one that is going to be installed", func(w *world) {
+			w.Cluster.Spec.TimeService, w.Cluster.Spec.Packages = inventory.TimeServiceEnable, []inventory.Package{{Name: "chrony"}}
+			on("node-0001", func(f *agent.Facts) { f.Units = nil })(w)
+		}, "", ""},
 		{"time-service", "without a server that answers", on("node-0001", func(f *agent.Facts) { f.Clock.Synced = false }), "node-0001: systemd-timesyncd.service runs, and the clock is not synchronised", Warning},
 
 		{"address", "that no interface has", on("node-0001", func(f *agent.Facts) { f.Interfaces = f.Interfaces[:1] }), "node-0001: no interface has the address 192.168.1.31", Error},
