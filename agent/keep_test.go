@@ -185,6 +185,29 @@ func TestResetSparesLaterEdits(t *testing.T) {
 	}
 }
 
+// Somebody has deleted a file of which we own a part: it comes back as it was before us, and not as our part alone.
+func TestResetBringsBackASharedFileThatIsGone(t *testing.T) {
+	for _, op := range []ops.Op{
+		ops.Block{Path: "/etc/shared.toml", Name: "nodes", Lines: []string{"# one"}},
+		ops.Merge{Path: "/etc/shared.toml", Settings: []ops.Setting{{At: []string{"ours"}, Value: json.RawMessage("2")}}},
+	} {
+		w, m := newWorker(t)
+		path := m.Path("/etc/shared.toml")
+		const before = "# mine\ntheirs = 1\nours = 1\n"
+		if err := errors.Join(os.MkdirAll(m.Path("/etc"), 0o755), os.WriteFile(path, []byte(before), 0o640)); err != nil {
+			t.Fatal(err)
+		}
+		err := w.apply(t.Context(), m, "r", "p", []ops.Step{{Op: op}}, func(ops.Progress) {})
+		if err := errors.Join(err, os.Remove(path), w.reset(t.Context(), m, func(ops.Progress) {})); err != nil {
+			t.Fatal(err)
+		}
+		content, _ := os.ReadFile(path)
+		if info, err := os.Stat(path); err != nil || string(content) != before || info.Mode() != 0o640 {
+			t.Errorf("%s: the file is now %q, %v", op.Key(), content, info)
+		}
+	}
+}
+
 // The databases of accounts come back with their times, unless somebody has changed them since.
 func TestResetBringsBackTheTimesOfAccounts(t *testing.T) {
 	old := time.Unix(1500000000, 42)

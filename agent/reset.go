@@ -107,14 +107,12 @@ func (w *worker) undo(ctx context.Context, m ops.Machine, c *change, wish, last,
 	if err != nil || !ops.Equal(first, was) {
 		state = ops.Changed
 		// A whole file comes back as the inode it was, since its first observation may hold no more than a digest. A file
-		// shared with the user is first freed of our block: the rest of it may have changed in the meantime.
-		if !shared(c.Key) {
-			if err := w.restore(m, c, false); err != nil {
-				return "", err
-			}
-			if again, err := now(last); err == nil {
-				was = again
-			}
+		// shared with the user is first freed of our part: the rest of it may have changed in the meantime.
+		if err := w.restore(m, c, false); err != nil {
+			return "", err
+		}
+		if again, err := now(last); err == nil {
+			was = again
 		}
 	}
 	// What was absent is removed once more even where it is absent: a crash may have left the directories made for it.
@@ -202,14 +200,15 @@ func (w *worker) forget(j *journal, m ops.Machine, c *change) error {
 	return nil
 }
 
-// restore puts the kept originals of a change back. A shared one comes back only where its bytes are right already, for the sake of its times. Where
-// the thing is right already, an original that is gone is not missed: a reset that was cut off had no use for it any more.
+// restore puts the kept originals of a change back. Where the thing is right already, an original that is gone is not missed: a reset that was cut off
+// had no use for it any more.
 func (w *worker) restore(m ops.Machine, c *change, right bool) error {
 	for _, k := range c.Kept {
-		if _, err := os.Lstat(filepath.Join(w.dir, keptName, k.Name)); right && errors.Is(err, fs.ErrNotExist) {
+		store := filepath.Join(w.dir, keptName, k.Name)
+		if _, err := os.Lstat(store); right && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if store := filepath.Join(w.dir, keptName, k.Name); shared(c.Key) && !sameContent(m.Path(k.Path), store) && !alike(c, k.Path, m.Path(k.Path), store) {
+		if shared(c.Key) && !whole(c, k.Path, m.Path(k.Path), store, right) {
 			continue
 		}
 		if err := putBack(m, w.dir, k); err != nil {
@@ -217,6 +216,15 @@ func (w *worker) restore(m ops.Machine, c *change, right bool) error {
 		}
 	}
 	return nil
+}
+
+// whole tells whether the original of a shared file may come back as a whole: because nothing is left of it in which something of its owner's could be
+// spared or, once our part is put back, because it says what it said before, for the sake of its times.
+func whole(c *change, path, live, store string, right bool) bool {
+	if _, err := os.Lstat(live); errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	return right && (sameContent(live, store) || alike(c, path, live, store))
 }
 
 // shared tells whether a key speaks about a part of a file only. A firewall writes its files itself, ours and the user's together.

@@ -153,6 +153,7 @@ func rebooted(t *testing.T) {
 		return ready(n) && n.Status.NodeInfo.BootID == now
 	})
 	prepared(t)
+	must(t, kubectl(t, "-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=5m"))
 	if r := run(t, kubewright(t, inventory, "plan", "--exit-code")); r.code != 0 {
 		t.Errorf("plan --exit-code ended with %d:\n%s", r.code, r.stdout)
 	}
