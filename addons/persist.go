@@ -42,6 +42,8 @@ func passing(err error) bool {
 	var network net.Error
 	var slow *unanswered
 	switch {
+	case severed(err):
+		return false
 	case stderrors.As(err, &slow) && stderrors.Is(err, context.DeadlineExceeded):
 		return true // our own patience with one answer, which says nothing about the next
 	case stderrors.Is(err, context.Canceled), stderrors.Is(err, context.DeadlineExceeded):
@@ -53,4 +55,10 @@ func passing(err error) bool {
 		return true
 	}
 	return false
+}
+
+// severed says that what carries the connection to the API server is gone for good, so that asking again cannot help.
+func severed(err error) bool {
+	var carrier interface{ Severed() bool }
+	return stderrors.As(err, &carrier) && carrier.Severed()
 }

@@ -86,6 +86,9 @@ func (r Ready) Set(ctx context.Context, m ops.Machine, _ ops.Op) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("not ready after %d s: %s", r.Within, last)
 		}
+		if severed(err) {
+			return err
+		}
 		if err != nil {
 			last = err.Error()
 		}

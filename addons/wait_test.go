@@ -3,7 +3,9 @@ package addons
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
 )
 
 // node is a Node as the API server sends it, with one condition.
@@ -169,5 +172,47 @@ func TestReadyEndsWithItsRun(t *testing.T) {
 	}
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("that it was cancelled is not told: %v", err)
+	}
+}
+
+// errSevered is the end of what carried the connection.
+type errSevered struct{}
+
+func (errSevered) Error() string { return "the cable is cut" }
+func (errSevered) Severed() bool { return true }
+
+// TestNothingIsAwaitedThroughACutCable: neither what is watched for nor what an API server that is away is asked again.
+func TestNothingIsAwaitedThroughACutCable(t *testing.T) {
+	for _, op := range []ops.Op{
+		Ready{Kind: "Node", Name: "x", Within: 60, OK: true},
+		Object{Manifest: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "x", "namespace": "default"}}},
+	} {
+		s := newServer(t)
+		var cut atomic.Bool
+		config := s.rest()
+		config.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if cut.Load() {
+				return nil, errSevered{}
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, addr)
+		}
+		a := NewAPI("cluster", func(context.Context) (*rest.Config, error) { return config, nil })
+		s.watches = []func(func(string, map[string]any)){func(send func(string, map[string]any)) {
+			send("ADDED", node("x", "False", ""))
+			cut.Store(true)
+			go s.CloseClientConnections()
+		}}
+		if _, wait := op.(Ready); !wait {
+			if _, err := a.Client(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			cut.Store(true)
+			s.CloseClientConnections()
+		}
+		began := time.Now()
+		_, err := apply(t, a, op)
+		if !errors.Is(err, errSevered{}) || time.Since(began) > 20*time.Second {
+			t.Errorf("%s: %v after %s", op.Key(), err, time.Since(began))
+		}
 	}
 }

@@ -15,7 +15,11 @@ type Error struct {
 	Op     string // what we were doing: "connect to 10.0.0.1:22"
 	Cause  error  // one cause; a *KeyError, *LoginError, *SudoError or *ExitError where it is one of these
 	Remedy string // what to do next, for a person
+	Lost   bool   // the connection is gone, and everything that goes through it with it
 }
+
+// Severed says that nothing more will come through this connection, for those who would ask again.
+func (e *Error) Severed() bool { return e.Lost }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s: %v", e.Host, e.Op, e.Cause) }
 
@@ -131,7 +135,13 @@ func lost(a Address, err error) error {
 	if err == nil || dropped(err) || errors.Is(err, net.ErrClosed) {
 		err = errors.New("the connection was closed")
 	}
-	return a.fail("keep the connection", plain(err), "run the same command again; it continues where it stopped")
+	return a.gone(plain(err), "run the same command again; it continues where it stopped")
+}
+
+func (a Address) gone(cause error, remedy string) *Error {
+	e := a.fail("keep the connection", cause, remedy)
+	e.Lost = true
+	return e
 }
 
 // plain takes away what package net repeats about addresses that the error already names.

@@ -142,7 +142,7 @@ func (c *Conn) watch() {
 		case <-alive:
 			silent = nil
 		case <-silent:
-			c.err = c.addr.fail("keep the connection", errSilent, "the host or the network to it is down; run the same command again once it is back")
+			c.err = c.addr.gone(errSilent, "the host or the network to it is down; run the same command again once it is back")
 			close(c.over)
 			c.client.Close()
 			<-ended
