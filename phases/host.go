@@ -85,11 +85,12 @@ func noSwap(l *list) {
 			l.add(lasting, ops.Unit{Name: name})
 		}
 	}
-	// The target, for units that are no entries of fstab; and before swap goes off, after which a run that was cut short would not know any
-	// more that there was swap.
+	// Swap comes back by the target, as at a start of the host, once its entries in fstab are back and it is not masked any more; areas that nobody
+	// names are left for the end.
+	l.add("the kubelet does not start while swap is on", ops.Swap{})
+	l.add("nobody is told that there is swap", ops.Unit{Name: "swap.target"})
 	l.add(lasting, ops.Symlink{Path: "/etc/systemd/system/swap.target", Target: "/dev/null"})
 	l.add("swap stays off, also when somebody runs swapon -a", ops.Fstab{Type: "swap", Off: true})
-	l.add("the kubelet does not start while swap is on", ops.Swap{})
 }
 
 // hostsLines are the lines of the hosts block: every host of the inventory, in its order.

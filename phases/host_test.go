@@ -36,11 +36,11 @@ func find(t *testing.T, c *inventory.Cluster, facts map[string]agent.Facts, host
 	return nil, -1
 }
 
-// TestSwapStaysOff: whatever fstab calls it, and also when a run is cut short just after swap went off.
+// TestSwapStaysOff: whatever fstab calls it, also when a run is cut short just after swap went off; and it comes back by fstab and the target.
 func TestSwapStaysOff(t *testing.T) {
 	facts := machineFacts()
 	last := -1
-	for _, key := range []ops.Key{"unit:dev-zram0.swap", "link:/etc/systemd/zram-generator.conf", "link:/etc/systemd/system/swap.target", "fstab:swap", "swap:"} {
+	for _, key := range []ops.Key{"unit:dev-zram0.swap", "link:/etc/systemd/zram-generator.conf", "swap:", "unit:swap.target", "link:/etc/systemd/system/swap.target", "fstab:swap"} {
 		_, n := find(t, course(t), facts, "node-0001", key)
 		if n <= last {
 			t.Errorf("%s is step %d, after step %d", key, n, last)
