@@ -63,7 +63,7 @@ var reloads = []struct {
 	{"master", "firewall-cmd --reload", 10 * time.Second, true},
 	{"master", "firewall-cmd --complete-reload", 10 * time.Second, true},
 	{"master", "systemctl restart firewalld", 10 * time.Second, true},
-	{"node-0001", "ufw reload", 10 * time.Second, true},
+	{"node-0001", "cp -p /etc/ufw/ufw.conf /dev/shm && ufw reload && touch -r /dev/shm/ufw.conf /etc/ufw/ufw.conf", 10 * time.Second, true}, // which writes it anew
 	{"node-0001", "systemctl restart ufw", 10 * time.Second, true},
 	{"node-0002", "nft -f /etc/nftables.conf", time.Minute, false},
 }
