@@ -27,7 +27,7 @@ type Probe struct {
 
 const (
 	probeEvery = 25 * time.Millisecond
-	probeOnce  = 3 * time.Second        // for a look; what is not there refuses at once, and a busy host needs a while to answer
+	probeOnce  = 10 * time.Second       // for a look; what is not there refuses at once, and a busy host needs a while to answer
 	probeTry   = 2 * time.Second        // for one of many while waiting
 	probeOld   = 100 * time.Millisecond // between looks through all processes, which are not as cheap
 )
