@@ -35,7 +35,7 @@ func TestDockerNode(t *testing.T) {
 	t.Run("somebody's Docker", func(t *testing.T) {
 		ok(t, onHost(t, dockerHost, theirDocker))
 		defer onHost(t, dockerHost, "docker rm -f theirs policed; apt-get purge -q -y docker.io containerd runc tini; ip link delete docker0; nft flush ruleset; "+
-			"rm -rf /etc/docker /var/lib/docker/* /var/lib/containerd/* /run/docker")
+			"rm -rf /etc/docker /var/lib/docker/* /var/lib/containerd/* /run/docker /run/containerd")
 		before := onHost(t, dockerHost, describeDocker).stdout
 		if !strings.Contains(before, "FORWARD DROP") || !strings.Contains(before, "cgroupfs") {
 			t.Fatalf("their Docker is not what this test is about:\n%s", before)
