@@ -55,6 +55,9 @@ func (w *worker) apply(ctx context.Context, m ops.Machine, run, phase string, st
 		}
 		emit(p)
 	}
+	if err := ops.SaveDigests(m, w.dir); err != nil {
+		w.log("%v", err)
+	}
 	return nil
 }
 

@@ -16,7 +16,7 @@ var ofState = []string{
 	"-only", "file,unit,unit-file,user,group,package,sysctl,module,rule,process,listen",
 	"-skip", "/run,/tmp,/var/log,/var/lib/containerd,/var/lib/cni,/var/lib/etcd,/var/lib/registry,/var/lib/kubelet/pods,/var/lib/kubelet/plugins_registry," +
 		"/var/lib/kubelet/actuated_pods_state,/var/lib/kubelet/allocated_pods_state,/var/lib/kubelet/image_manager," +
-		"/var/lib/kubewright/kept,/var/lib/kubewright/blobs",
+		"/var/lib/kubewright/kept,/var/lib/kubewright/blobs,/var/lib/kubewright/digests.json",
 }
 
 // made are files whose content is made by chance or carries a time: keys, certificates, what holds them, and our own memory. That they are there, with

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -172,11 +173,25 @@ func transport(m Machine, trust *tls.Config) http.RoundTripper {
 	if c, ok := find[client](m); ok {
 		return c.Transport(trust)
 	}
-	return &http.Transport{
-		TLSClientConfig:       trust,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	return &http.Transport{ // of HTTP/1.1: one file a connection, whose bytes need not go from hand to hand as HTTP/2's frames do
+		TLSClientConfig: trust,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return buffered{conn, bufio.NewReaderSize(conn, chunk)}, nil
+		},
 		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: 30 * time.Second,
-		ForceAttemptHTTP2:     true,
 	}
 }
+
+// buffered is a connection that takes as much as has come with one call of the kernel, where TLS asks for a record's header and then for its body.
+type buffered struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (b buffered) Read(p []byte) (int, error) { return b.r.Read(p) }

@@ -92,11 +92,17 @@ func (f File) Set(ctx context.Context, m Machine, was Op) error {
 		return writeFile(m, f.Path, a, func(w io.Writer) error { _, err := w.Write(f.Content); return err })
 	case f.From == "":
 		return fmt.Errorf("there is nowhere to get %s from", f.Digest)
-	case f.From == FromWorkstation:
-		return writeFile(m, f.Path, a, func(w io.Writer) error { return f.fromBlob(ctx, m, w) })
-	default:
-		return f.download(ctx, m, a)
 	}
+	var err error
+	if f.From == FromWorkstation {
+		err = writeFile(m, f.Path, a, func(w io.Writer) error { return f.fromBlob(ctx, m, w) })
+	} else {
+		err = f.download(ctx, m, a)
+	}
+	if err == nil {
+		remember(m, f.Path, f.Digest)
+	}
+	return err
 }
 
 // same: the bytes count, not how they are said.
@@ -145,13 +151,34 @@ func (f File) fromBlob(ctx context.Context, m Machine, w io.Writer) error {
 // copyChecked copies and compares the digest; from is named in the error.
 func copyChecked(w io.Writer, r io.Reader, want, from string) error {
 	h := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(w, h), r); err != nil {
-		return err
+	buffer := make([]byte, chunk)
+	for last := false; !last; {
+		n, err := fill(r, buffer)
+		if last = errors.Is(err, io.EOF); err != nil && !last {
+			return err
+		}
+		h.Write(buffer[:n])
+		if _, err := w.Write(buffer[:n]); err != nil {
+			return err
+		}
 	}
 	if got := "sha256:" + hex.EncodeToString(h.Sum(nil)); got != want {
 		return &wrongDigestError{from, want, got}
 	}
 	return nil
+}
+
+// chunk is how much is read, hashed and written at once, in bytes: a record of TLS holds no more than 16 KiB.
+const chunk = 256 << 10
+
+// fill reads until the buffer is full or there is an error. Unlike io.ReadFull it leaves the end of a reader apart from one that was cut off.
+func fill(r io.Reader, buffer []byte) (n int, err error) {
+	for n < len(buffer) && err == nil {
+		var more int
+		more, err = r.Read(buffer[n:])
+		n += more
+	}
+	return n, err
 }
 
 // wrongDigestError is bytes that are not those that were wanted. Trying again would only fetch them again.
@@ -167,6 +194,11 @@ func digestOf(data []byte) string {
 }
 
 func digestFile(ctx context.Context, m Machine, p string) (string, error) {
+	if r, ok := find[remembering](m); ok {
+		if digest := r.recall(p); digest != "" {
+			return digest, nil
+		}
+	}
 	f, err := os.OpenFile(m.Path(p), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return "", fmt.Errorf("read %s: %w", p, cause(err))

@@ -23,6 +23,7 @@ import (
 type host struct {
 	systemd
 	firewalld
+	digests
 	state string
 	ask   func(context.Context, Question) ([]byte, error)
 }
@@ -34,6 +35,7 @@ var _ interface {
 	Firewall
 	Processes
 	managed
+	remembering
 	ruled
 	stateful
 } = (*host)(nil)
