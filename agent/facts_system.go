@@ -370,8 +370,10 @@ func etcdAccount(passwd, group string) Account {
 			continue
 		}
 		n, err := strconv.Atoi(f[2])
-		if taken[n] = true; f[0] == "etcd" && err == nil {
-			gid = n
+		if f[0] == "etcd" && err == nil {
+			gid = n // made by a run that was cut off before it made the user, perhaps: the number is the user's, too
+		} else {
+			taken[n] = true
 		}
 	}
 	for line := range strings.Lines(passwd) {
