@@ -194,9 +194,19 @@ func (o Object) Set(ctx context.Context, m ops.Machine, _ ops.Op) error {
 		}
 		return err
 	}
-	return persist(ctx, func() error {
+	apply := func() error {
 		_, err := r.Apply(ctx, name, o.of(), metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
 		return err
+	}
+	return persist(ctx, func() error {
+		err := apply()
+		if !addressTaken(o.of(), err) {
+			return err
+		}
+		if err := freeAddress(ctx, a.clients, o.of()); err != nil {
+			return err
+		}
+		return apply()
 	})
 }
 

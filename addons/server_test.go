@@ -16,6 +16,7 @@ import (
 	"sync"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 )
@@ -59,9 +60,12 @@ var resources = map[string][]map[string]any{
 	"v1": {
 		{"name": "configmaps", "kind": "ConfigMap", "namespaced": true}, {"name": "namespaces", "kind": "Namespace", "namespaced": false},
 		{"name": "nodes", "kind": "Node", "namespaced": false}, {"name": "serviceaccounts", "kind": "ServiceAccount", "namespaced": true},
+		{"name": "services", "kind": "Service", "namespaced": true},
 	},
 	"apps/v1": {{"name": "daemonsets", "kind": "DaemonSet", "namespaced": true}, {"name": "deployments", "kind": "Deployment", "namespaced": true}},
 }
+
+const addresses = "/apis/networking.k8s.io/v1/ipaddresses/"
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch p := r.URL.Path; {
@@ -116,6 +120,10 @@ func (s *server) object(w http.ResponseWriter, r *http.Request) {
 		var wish map[string]any
 		if err := yaml.Unmarshal(body, &wish); err != nil {
 			s.t.Errorf("%s: %v", what, err)
+		}
+		if ip, _, _ := unstructured.NestedString(wish, "spec", "clusterIP"); ip != "" && !found && s.objects[addresses+ip] != nil {
+			failure(w, http.StatusUnprocessableEntity, "Invalid", `Service "x" is invalid: spec.clusterIPs: Invalid value: ["`+ip+`"]: failed to allocate IP `+ip+`: provided IP is already allocated`)
+			return
 		}
 		out := merge(live, wish)
 		meta := maps.Clone(out["metadata"].(map[string]any))
