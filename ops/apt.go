@@ -214,7 +214,10 @@ func (apt) hold(ctx context.Context, m Machine, name string, held bool) error {
 }
 
 // mend: what was only half unpacked cannot be configured; installing it anew, which comes next, mends that or says why not.
-func (apt) mend(ctx context.Context, m Machine) error {
+func (apt) mend(ctx context.Context, m Machine, _ *trace, all packageTable, _ bool) error {
+	if unfinished(all) == "" {
+		return nil
+	}
 	if err := changing(m, "dpkg --configure -a"); err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -107,7 +109,7 @@ func (p Package) Set(ctx context.Context, m Machine, was Op) error {
 	if err != nil {
 		return err
 	}
-	if err := mend(ctx, m, manager, t != nil && t.Unfinished, all); err != nil {
+	if err := mend(ctx, m, manager, t, all, true); err != nil {
 		return err
 	}
 	if t, err = beginTrace(ctx, m, p, t, all); err != nil {
@@ -178,7 +180,7 @@ func (p Package) takeBack(ctx context.Context, m Machine, manager packager, t *t
 	if err != nil {
 		return err
 	}
-	if err := mend(ctx, m, manager, t.Unfinished || t.There != nil, all); err != nil {
+	if err := mend(ctx, m, manager, t, all, false); err != nil {
 		return err
 	}
 	if t.Unfinished { // cut off before it was known what came of it
@@ -210,14 +212,31 @@ func (p Package) takeBack(ctx context.Context, m Machine, manager packager, t *t
 	return t.forget(m)
 }
 
-// mend finishes an installation of ours that was cut off. One of somebody else's is theirs to finish: its scripts may do anything.
-func mend(ctx context.Context, m Machine, manager packager, ours bool, all packageTable) error {
+// mend has the manager mend what a change of ours that was cut off has left, of this package or of another. What somebody else's has left is theirs to
+// finish: its scripts may do anything.
+func mend(ctx context.Context, m Machine, manager packager, t *trace, all packageTable, finish bool) error {
+	if t != nil && (t.Unfinished || t.There != nil) {
+		return manager.mend(ctx, m, t, all, finish)
+	}
 	name := unfinished(all)
-	switch {
-	case name == "":
+	if name == "" {
 		return nil
-	case ours:
-		return manager.mend(ctx, m)
+	}
+	others, err := os.ReadDir(m.Path(tracesDir(m)))
+	if err != nil && !missing(err) {
+		return err
+	}
+	for _, e := range others {
+		other, err := url.PathUnescape(e.Name())
+		if err != nil {
+			continue
+		}
+		if t, err = readTrace(m, other); err != nil {
+			return err
+		}
+		if t != nil && (t.Unfinished || t.There != nil) {
+			return manager.mend(ctx, m, t, all, finish)
+		}
 	}
 	return fmt.Errorf("%s is %s: an installation that is not kubewright's was cut off; if its scripts may run, finish it on the host with %q",
 		name, all[name].State, manager.repair())

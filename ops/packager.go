@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,12 +29,13 @@ type packager interface {
 	// remove removes these packages and no others, with purge also their configuration; it fails where another package needs one of them.
 	remove(ctx context.Context, m Machine, purge bool, names ...string) error
 	hold(ctx context.Context, m Machine, name string, held bool) error
-	// mend finishes an installation that was cut off; repair is the command line for that.
-	mend(ctx context.Context, m Machine) error
+	// mend makes whole what a change of ours that was cut off has left half done, so that the change can be made again, or undone; with finish,
+	// also what it would have run yet. repair is the command line for what others left.
+	mend(ctx context.Context, m Machine, t *trace, all packageTable, finish bool) error
 	repair() string
 	// files are those that a package has.
 	files(ctx context.Context, m Machine, name string) ([]string, error)
-	// locks are the files that whoever changes packages locks.
+	// locks are the files that whoever changes packages locks; one whose name ends in .pid holds the number of the process instead.
 	locks() []string
 	// writes are the directories that the manager and installation scripts write to, below which everything is looked at.
 	writes() []string
@@ -47,6 +50,7 @@ type packageState struct {
 	State   string `json:"state,omitempty"` // "" is installed and whole
 	Held    bool   `json:"held,omitempty"`
 	Config  bool   `json:"config,omitempty"` // removed, but its configuration is there
+	Alias   bool   `json:"alias,omitempty"`  // one of several versions beside each other, which have names of their own as well
 }
 
 func (s packageState) installed() bool { return s.Version != "" && !s.Config }
@@ -61,10 +65,18 @@ func PackageManager(m Machine) string {
 }
 
 func managerOf(m Machine) (packager, error) {
+	hasAPT, hasDNF := exists(m, "/usr/bin/apt-get"), exists(m, "/usr/bin/dnf")
+	if hasAPT && hasDNF { // each is also a package of the other's world: the host's own is the one by which it was installed
+		fi, err := os.Stat(m.Path(dpkgStatus))
+		hasAPT = err == nil && fi.Size() > 0
+	}
+	target, _ := os.Readlink(m.Path("/usr/bin/dnf"))
 	switch {
-	case exists(m, "/usr/bin/apt-get"):
+	case hasAPT:
 		return apt{}, nil
-	case exists(m, "/usr/bin/dnf"):
+	case hasDNF && path.Base(target) == "dnf5":
+		return nil, errors.New("this host has dnf 5, of which kubewright knows only the predecessor, dnf 4")
+	case hasDNF:
 		return dnf{}, nil
 	}
 	return nil, errors.New("this host has neither apt nor dnf")
@@ -79,10 +91,14 @@ var (
 
 // awaitManager returns when nobody changes packages any more. It tells whom it waits for, and gives up naming them.
 func awaitManager(ctx context.Context, m Machine, manager packager) error {
+	return awaitHolder(ctx, m, func() (string, error) { return lockHolder(m, manager.locks()) })
+}
+
+func awaitHolder(ctx context.Context, m Machine, who func() (string, error)) error {
 	began := time.Now()
 	var told time.Time
 	for {
-		holder, err := lockHolder(m, manager.locks())
+		holder, err := who()
 		if err != nil || holder == "" {
 			return err
 		}
@@ -105,6 +121,12 @@ func awaitManager(ctx context.Context, m Machine, manager packager) error {
 // lockHolder names the process that holds one of the files' locks, "" where none does.
 func lockHolder(m Machine, files []string) (string, error) {
 	for _, file := range files {
+		if strings.HasSuffix(file, ".pid") {
+			if pid := livingPID(m, file); pid > 0 {
+				return processName(m, pid), nil
+			}
+			continue
+		}
 		f, err := os.Open(m.Path(file))
 		if missing(err) {
 			continue
@@ -123,6 +145,19 @@ func lockHolder(m Machine, files []string) (string, error) {
 		return processName(m, int(lock.Pid)), nil
 	}
 	return "", nil
+}
+
+// livingPID is the process whose number a file holds, 0 where there is none any more: whoever is killed leaves the file.
+func livingPID(m Machine, file string) int {
+	data, err := os.ReadFile(m.Path(file))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil || !exists(m, fmt.Sprintf("/proc/%d", pid)) {
+		return 0
+	}
+	return pid
 }
 
 func processName(m Machine, pid int) string {

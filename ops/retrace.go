@@ -185,7 +185,8 @@ func (t *trace) bringBack(m Machine, p string) error {
 	if after := t.After[p]; now != nil && after != nil && shallow(p) {
 		now.Empty = after.Empty // what is in it comes and goes
 	}
-	if now.is(t.After[p]) {
+	// Who put the packages back may have written another version's: then it counts how it was before that.
+	if now.is(t.After[p]) || t.There[p] != nil && t.There[p].is(t.After[p]) {
 		return t.make(m, p, was)
 	}
 	if !isAccounts(p) || now == nil || t.After[p] == nil {

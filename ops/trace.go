@@ -34,8 +34,10 @@ type trace struct {
 }
 
 func traceFile(m Machine, name string) string {
-	return stateDir(m) + "/packages/" + url.PathEscape(name) + "/trace.json"
+	return tracesDir(m) + "/" + url.PathEscape(name) + "/trace.json"
 }
+
+func tracesDir(m Machine) string { return stateDir(m) + "/packages" }
 
 func (t *trace) dir(m Machine) string { return path.Dir(traceFile(m, t.name)) }
 
@@ -196,6 +198,9 @@ func (t *trace) finish(ctx context.Context, m Machine, manager packager, all pac
 func (t *trace) packages(all packageTable) {
 	for name, is := range all {
 		was, there := t.Start[name]
+		if is.Alias {
+			continue
+		}
 		if is.installed() && (!there || !was.installed()) || is.Config && !there {
 			if _, gone := t.Changed[name]; !gone {
 				t.Brought[name] = t.Brought[name] || was.Config
@@ -203,7 +208,7 @@ func (t *trace) packages(all packageTable) {
 		}
 	}
 	for name, was := range t.Start {
-		if _, ours := t.Brought[name]; ours || !was.installed() {
+		if _, ours := t.Brought[name]; ours || !was.installed() || was.Alias {
 			continue
 		}
 		if is := all[name]; !is.installed() || is.Version != was.Version {

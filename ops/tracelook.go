@@ -41,7 +41,7 @@ const traceSize = 16 << 20
 
 // shallow says whether only the name of what lies at a path counts.
 func shallow(p string) bool {
-	return slices.Contains(traceRoots, path.Dir(p)) && p != dpkgDir && p != "/var/lib/apt" && p != "/var/lib/ucf" && p != "/var/lib/pam"
+	return slices.Contains(traceRoots, path.Dir(p)) && p != dpkgDir && p != "/var/lib/apt" && p != "/var/lib/ucf" && p != "/var/lib/pam" && p != "/var/lib/alternatives"
 }
 
 // passive are the targets that a service pulls in, and that stay when it is gone.
