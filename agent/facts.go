@@ -158,6 +158,9 @@ func Gather(ctx context.Context, m ops.Machine, stateDir string) Facts {
 	f.Unmanaged = unmanaged(m)
 	f.Clock = clock()
 	f.Upkeep = upkeep(m, running(m))
+	if f.PackageManager == "dnf" && f.Container == "" {
+		f.Upkeep.NewKernel = newKernel(m, f.Kernel)
+	}
 	f.Access, f.Loose, f.Missing = sshd(m), loose(m), missingTools(m)
 	wg.Wait()
 	f.Firewall = firewall(ctx, m, f.Units, read)

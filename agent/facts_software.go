@@ -19,6 +19,7 @@ type Upkeep struct {
 	Broken      []string `json:"broken,omitempty"`      // packages that are half installed or half configured
 	Interrupted bool     `json:"interrupted,omitempty"` // the package manager was cut off
 	Reboot      bool     `json:"reboot,omitempty"`      // the host asks to be rebooted
+	NewKernel   string   `json:"newKernel,omitempty"`   // a kernel that dnf installed since the host booted
 	Busy        []string `json:"busy,omitempty"`        // programs at work that change hosts
 	CloudInit   string   `json:"cloudInit,omitempty"`   // running, where it is
 }
@@ -30,8 +31,9 @@ type Proxy struct {
 	NoProxy  string `json:"noProxy,omitempty"`
 }
 
-// packageLocks are the files that package managers lock, as long as they work, with fcntl.
-var packageLocks = []string{"/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock", "/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock"}
+// packageLocks are the files that package managers lock, as long as they work, with fcntl; dnf writes its process' number into one instead.
+var packageLocks = []string{"/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock", "/var/lib/dnf/rpmdb_lock.pid", "/var/lib/rpm/.rpm.lock",
+	"/usr/lib/sysimage/rpm/.rpm.lock"}
 
 // editors are programs that change a host by themselves, as the kernel shortens their names.
 var editors = []string{"unattended-upgr", "apt-get", "apt", "aptitude", "dpkg", "dnf", "yum", "packagekitd", "zypper", "rpm", "ansible", "ansible-playbo",
@@ -39,7 +41,11 @@ var editors = []string{"unattended-upgr", "apt-get", "apt", "aptitude", "dpkg", 
 
 func upkeep(m ops.Machine, processes map[int]string) (u Upkeep) {
 	for _, path := range packageLocks {
-		if pid := lockHolder(m.Path(path)); pid > 0 {
+		pid := lockHolder(m.Path(path))
+		if n, err := strconv.Atoi(strings.TrimSpace(readText(m.Path(path)))); strings.HasSuffix(path, ".pid") && err == nil && processes[n] != "" {
+			pid = n // else it was killed, and is not at work
+		}
+		if pid > 0 {
 			u.Holder = fmt.Sprintf("%s is held by pid %d", path, pid)
 			if name := processes[pid]; name != "" {
 				u.Holder += " (" + name + ")"
@@ -74,6 +80,24 @@ func upkeep(m ops.Machine, processes map[int]string) (u Upkeep) {
 		}
 	}
 	return u
+}
+
+// newKernel finds a kernel that was installed since the host booted: dnf, unlike apt, leaves no word that a reboot is due.
+func newKernel(m ops.Machine, running string) string {
+	_, booted, _ := strings.Cut("\n"+readText(m.Path("/proc/stat")), "\nbtime ")
+	booted, _, _ = strings.Cut(booted, "\n")
+	since, err := strconv.ParseInt(booted, 10, 64)
+	if err != nil {
+		return ""
+	}
+	lists, _ := filepath.Glob(m.Path("/lib/modules/*/modules.dep"))
+	for _, list := range lists {
+		name := filepath.Base(filepath.Dir(list))
+		if fi, err := os.Stat(list); err == nil && name != running && fi.ModTime().Unix() > since {
+			return name
+		}
+	}
+	return ""
 }
 
 // lockHolder asks the kernel who would keep us from locking a file. Asking opens the file for reading and locks nothing.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -78,6 +79,30 @@ func TestFactsOfABusyMachine(t *testing.T) {
 		if !reflect.DeepEqual(row.got, row.want) {
 			t.Errorf("%s: %v, want %v", name, row.got, row.want)
 		}
+	}
+}
+
+// A machine of dnf's, on which one is at work and another was killed, and whose kernel was replaced.
+func TestFactsOfAMachineOfDNFs(t *testing.T) {
+	m := ops.NewPretend(t.TempDir())
+	_, kernel := uname()
+	plant(t, m, map[string]string{
+		"/usr/bin/dnf": "", "/var/lib/dnf/rpmdb_lock.pid": "71", "/proc/stat": "cpu 1\nbtime 1700000000\nprocesses 1\n",
+		"/lib/modules/" + kernel + "/modules.dep": "", "/lib/modules/9.8-1/modules.dep": "", "/lib/modules/9.9-1/modules.dep": "",
+	})
+	if err := os.Chtimes(m.Path("/lib/modules/9.8-1/modules.dep"), time.Time{}, time.Unix(1600000000, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if f := Gather(t.Context(), m, StateDir); !reflect.DeepEqual(f.Upkeep, Upkeep{NewKernel: "9.9-1"}) || f.PackageManager != "dnf" {
+		t.Errorf("%+v, %q", f.Upkeep, f.PackageManager)
+	}
+	plant(t, m, map[string]string{"/proc/71/comm": "dnf\n", "/proc/1/environ": "container=lxc\x00"})
+	f := Gather(t.Context(), m, StateDir)
+	if want := "/var/lib/dnf/rpmdb_lock.pid is held by pid 71 (dnf)"; f.Upkeep.Holder != want || !reflect.DeepEqual(f.Upkeep.Busy, []string{"dnf (pid 71)"}) {
+		t.Errorf("%+v, want %s", f.Upkeep, want)
+	}
+	if f.Container == "" || f.Upkeep.NewKernel != "" {
+		t.Errorf("the kernel of a container (%q) is its machine's: %q", f.Container, f.Upkeep.NewKernel)
 	}
 }
 

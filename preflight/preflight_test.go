@@ -201,6 +201,7 @@ func rows(t *testing.T) []row {
 		{"packages", "half configured", on("node-0001", func(f *agent.Facts) { f.Upkeep.Broken = []string{"grub-pc is half-configured"} }), "node-0001: grub-pc is half-configured", Warning},
 		{"packages", "cut off", on("node-0001", func(f *agent.Facts) { f.Upkeep.Interrupted = true }), "node-0001: dpkg was cut off", Warning},
 		{"reboot-pending", "after an upgrade", on("node-0001", func(f *agent.Facts) { f.Upkeep.Reboot = true }), "node-0001: the host asks to be rebooted", Warning},
+		{"reboot-pending", "after an upgrade with dnf", on("node-0001", func(f *agent.Facts) { f.Upkeep.NewKernel = "9.9-1" }), "node-0001: the kernel 9.9-1 was installed since the host booted", Warning},
 		{"other-tools", "at work", on("node-0001", func(f *agent.Facts) { f.Upkeep.Busy = []string{"puppet (pid 7)"} }), "node-0001: at work: puppet (pid 7)", Warning},
 		{"cloud-init", "at work", on("node-0001", func(f *agent.Facts) { f.Upkeep.CloudInit = "running" }), "node-0001: cloud-init is still running", Warning},
 		{"proxy", "without exceptions", on("node-0001", func(f *agent.Facts) {

@@ -120,6 +120,9 @@ var softwareChecks = []check{
 		if l.see("the host asks for no reboot"); l.f.Upkeep.Reboot {
 			l.add("the host asks to be rebooted (/run/reboot-required)", "a host that runs what is installed", "reboot it before it is a node")
 		}
+		if v := l.f.Upkeep.NewKernel; v != "" {
+			l.add("the kernel "+v+" was installed since the host booted, and it runs "+l.f.Kernel, "a host that runs what is installed", "reboot it before it is a node")
+		}
 	}},
 	{"other-tools", Warning, every, func(l *look) {
 		if l.see("nobody else changes the host"); len(l.f.Upkeep.Busy) > 0 {
