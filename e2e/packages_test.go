@@ -17,7 +17,7 @@ import (
 )
 
 // offered are the packages that apt on the lab's hosts can install.
-const offered = "docker.io,chrony,ntpsec"
+const offered = "docker.io,chrony,ntpsec,dnf,dnf-plugins-core,createrepo-c,rpm"
 
 const packageHost = "node-0001"
 
@@ -60,8 +60,8 @@ func everything(t *testing.T) []string {
 	return factsOf(t, packageHost, "file,user,group,package,unit,unit-file")
 }
 
-// factsOf are facts of some kinds about a host, without its logs and what the test itself leaves.
-func factsOf(t *testing.T, host, kinds string) []string {
+// factsOf are facts of some kinds about a host, without its logs, what the test itself leaves, and other paths.
+func factsOf(t *testing.T, host, kinds string, without ...string) []string {
 	t.Helper()
 	tool := filepath.Join(t.TempDir(), "fingerprint")
 	build := exec.Command("go", "build", "-o", tool, "./fingerprint/cmd")
@@ -75,7 +75,7 @@ func factsOf(t *testing.T, host, kinds string) []string {
 	send := exec.Command(program, "lab", "--dir", labDir, "ssh", host, "--", "cat > /root/fingerprint; chmod 700 /root/fingerprint")
 	send.Stdin = bytes
 	must(t, send)
-	r := onHost(t, host, "/root/fingerprint -skip=/var/log,/root,/run/xtables.lock -only="+kinds)
+	r := onHost(t, host, "/root/fingerprint -skip="+strings.Join(append(without, "/var/log", "/root", "/run/xtables.lock"), ",")+" -only="+kinds)
 	ok(t, r)
 	ok(t, onHost(t, host, "rm", "/root/fingerprint"))
 	return strings.Split(strings.TrimSpace(r.stdout), "\n")
@@ -142,7 +142,9 @@ func locked(t *testing.T, s *agent.Session) {
 
 func apply1(t *testing.T, s *agent.Session, op ops.Op) (heard []ops.Progress) {
 	t.Helper()
+	began := time.Now()
 	err := s.Apply(t.Context(), "e2e", "packages", []ops.Step{{Op: op, Why: "a test"}}, func(p ops.Progress) { heard = append(heard, p) })
+	t.Logf("%s: %s", op.Key(), time.Since(began).Round(10*time.Millisecond))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, ops.LastLines(err))
 	}
