@@ -160,9 +160,9 @@ func (o options) explain(a Address, t *attempt, keys *login, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return a.fail("log in", timedOut{err}, "the host answers TCP but not SSH in time: look at its load and at its sshd")
 	case !t.shown:
-		return a.fail("speak SSH with "+a.endpoint(), handshakeCause(err), "check that this port is sshd's; where it is, raise MaxStartups in its sshd_config")
+		return a.fail("speak SSH with "+a.endpoint(), handshakeCause(err), "run the same command again; where it stays so, check that this port is sshd's, and raise MaxStartups in its sshd_config")
 	}
-	return a.fail("log in", handshakeCause(err), "look at sshd's log on the host; with MaxAuthTries, name one key with ssh.keyFile")
+	return a.fail("log in", handshakeCause(err), "run the same command again; where it stays so, look at sshd's log on the host; with MaxAuthTries, name one key with ssh.keyFile")
 }
 
 // handshakeCause is the innermost error, printable because a host's own words may be in it.
