@@ -27,8 +27,9 @@ var made = regexp.MustCompile(`^file (/etc/kubernetes/(pki|etcd)/\S+|/etc/kubern
 // dated are names that carry a time: the kubelet's certificates.
 var dated = regexp.MustCompile(`-\d{4}-\d{2}-\d{2}-\d{2}-\d{2}-\d{2}\.pem`)
 
-// passing are facts about what comes and goes with single pods, wherever the scheduler put them.
-var passing = regexp.MustCompile(`^sysctl net/ipv[46]/(conf|neigh)/(veth|cni0|flannel)|^process (coredns|runc|pause|agnhost|containerd-shim|sleep|iptables|nft) |` +
+// passing are facts about what comes and goes with single pods, wherever the scheduler put them, and files that the kubelet was about to rename when it lost
+// its power, which it never looks for again.
+var passing = regexp.MustCompile(`^file /var/lib/kubelet/\.\d+ |^sysctl net/ipv[46]/(conf|neigh)/(veth|cni0|flannel)|^process (coredns|runc|pause|agnhost|containerd-shim|sleep|iptables|nft) |` +
 	`^unit kubepods-\S+-pod|^sysctl (fs/|kernel/keys|net/netfilter/nf_conntrack_max|net/netfilter/nf_conntrack_buckets)|^listen unix `)
 
 // ephemeral is a port that somebody got by chance.
