@@ -27,6 +27,8 @@ type container struct {
 	home string // below stateDir: upper, work, root, lib, sysctl; a virtual machine's disk
 	log  string // its console
 	vm   bool   // it has a kernel of its own
+
+	selinux bool // and that a policy
 }
 
 func containerOf(h inventory.Host, userDir string) container {

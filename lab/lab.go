@@ -47,6 +47,7 @@ type Options struct {
 	VMs     []string           // the hosts that are virtual machines, * for all; nil: none, or whatever lab is there already
 	// Packages are Debian packages that apt on the hosts can install, with all they depend on; nil: those of the lab that is there already.
 	Packages []string
+	SELinux  bool         // virtual machines have a policy, and every file its label; false: whatever lab is there already
 	Log      func(string) // told in short sentences what is being done, one at a time; nil: silence
 }
 
@@ -69,6 +70,7 @@ type record struct {
 	Cluster  inventory.Cluster `json:"cluster"`
 	VMs      []string          `json:"vms,omitempty"`
 	Packages []string          `json:"packages,omitempty"`
+	SELinux  bool              `json:"selinux,omitempty"`
 }
 
 // ErrNoLab says that there is no lab on this machine.
@@ -104,6 +106,7 @@ func (r record) isVM(host string) bool { return slices.Contains(r.VMs, host) }
 func (r record) container(h inventory.Host) container {
 	c := containerOf(h, r.Dir)
 	c.vm = r.isVM(h.Name)
+	c.selinux = r.SELinux
 	return c
 }
 

@@ -124,7 +124,7 @@ func rootfs(ctx context.Context, o Options) (string, error) {
 	if err := bootstrap(ctx, src, tmp); err != nil {
 		return "", err
 	}
-	if err := finish(filepath.Join(tmp, "tree")); err != nil {
+	if err := finish(ctx, filepath.Join(tmp, "tree")); err != nil {
 		return "", err
 	}
 	if err := os.Rename(filepath.Join(tmp, "tree"), tree); err != nil && !errors.Is(err, fs.ErrExist) { // another lab was faster
@@ -170,7 +170,7 @@ func bootstrapArgs(src aptSource, aptConf, tree string) []string {
 }
 
 // finish makes a host of a heap of packages.
-func finish(tree string) error {
+func finish(ctx context.Context, tree string) error {
 	for _, pattern := range []string{"/etc/ssh/ssh_host_*", "/etc/apt/sources.list.d/*", "/etc/apt/apt.conf.d/99mmdebstrap", "/etc/hostname"} {
 		names, _ := filepath.Glob(tree + pattern)
 		for _, n := range names {
@@ -184,20 +184,23 @@ func finish(tree string) error {
 			return err
 		}
 	}
-	inside := func(argv ...string) error {
-		cmd := &exec.Cmd{Path: argv[0], Args: argv, Dir: "/", Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
-			SysProcAttr: &syscall.SysProcAttr{Chroot: tree}}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s in the root filesystem: %w: %s", argv, err, firstLine(out))
-		}
-		return nil
-	}
 	return errors.Join(
-		inside("/usr/sbin/useradd", "--create-home", "--shell", "/bin/bash", admin),
-		inside(slices.Concat([]string{"/usr/bin/systemctl", "--quiet", "disable"}, disabled)...),
-		inside(slices.Concat([]string{"/usr/bin/systemctl", "--quiet", "mask"}, masked)...),
-		inside("/usr/bin/systemctl", "--quiet", "set-default", "multi-user.target"),
+		inside(ctx, tree, "/usr/sbin/useradd", "--create-home", "--shell", "/bin/bash", admin),
+		inside(ctx, tree, slices.Concat([]string{"/usr/bin/systemctl", "--quiet", "disable"}, disabled)...),
+		inside(ctx, tree, slices.Concat([]string{"/usr/bin/systemctl", "--quiet", "mask"}, masked)...),
+		inside(ctx, tree, "/usr/bin/systemctl", "--quiet", "set-default", "multi-user.target"),
 	)
+}
+
+// inside runs a program of a tree, with the tree for its root.
+func inside(ctx context.Context, tree string, argv ...string) error {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: tree}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s in %s: %w: %s", argv, tree, err, lastLines(string(out), 5))
+	}
+	return nil
 }
 
 // stopBuild ends a root filesystem's builder, also one whose Up was killed.

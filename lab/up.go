@@ -91,14 +91,21 @@ func claim(o Options) (record, error) {
 	if want == nil && isThere {
 		want = &there.Cluster
 	}
-	rec := record{Dir: dir, Cluster: *cmp.Or(want, Default()), VMs: there.VMs, Packages: there.Packages}
+	rec := record{Dir: dir, Cluster: *cmp.Or(want, Default()), VMs: there.VMs, Packages: there.Packages, SELinux: o.SELinux || there.SELinux}
 	if o.VMs != nil {
 		if rec.VMs, err = machinesOf(rec.Cluster, o.VMs); err != nil {
 			return record{}, err
 		}
 	}
-	if o.Packages != nil {
-		if rec.Packages, err = wantedPackages(o.Packages); err != nil {
+	if rec.SELinux && len(rec.VMs) == 0 {
+		return record{}, errors.New("SELinux is the kernel's, so only virtual machines can have it here: add --vm")
+	}
+	if o.Packages != nil || o.SELinux {
+		wanted := o.Packages
+		if rec.SELinux {
+			wanted = slices.Concat(wanted, selinuxPackages)
+		}
+		if rec.Packages, err = wantedPackages(wanted); err != nil {
 			return record{}, err
 		}
 	}
@@ -110,6 +117,9 @@ func claim(o Options) (record, error) {
 	}
 	if isThere && (!sameHosts(rec.Cluster, there.Cluster) || rec.Dir != there.Dir) {
 		return record{}, fmt.Errorf("another lab is up (%s, made from %s): take it down first: kubewright lab down", names(there.Cluster), there.Dir)
+	}
+	if isThere && rec.SELinux != there.SELinux {
+		return record{}, errors.New("the lab that is up has no SELinux: take it down first: kubewright lab down")
 	}
 	if isThere && !slices.Equal(rec.VMs, there.VMs) {
 		return record{}, fmt.Errorf("the lab that is up has other virtual machines (%s): take it down first: kubewright lab down", cmp.Or(strings.Join(there.VMs, ", "), "none"))

@@ -128,9 +128,16 @@ func (c container) makeDisk(ctx context.Context, net subnet) (err error) {
 	if err := c.becomeVM(net); err != nil {
 		return err
 	}
-	within := map[string]string{"/usr/lib/modules": umlModules}
-	if exists(offeredPackages()) {
-		within[packagesPath] = offeredPackages()
+	within := map[string]string{}
+	if c.selinux {
+		if err := c.enforceable(ctx); err != nil {
+			return err
+		}
+	} else {
+		within["/usr/lib/modules"] = umlModules
+		if exists(offeredPackages()) {
+			within[packagesPath] = offeredPackages()
+		}
 	}
 	for path, from := range within {
 		at := c.root() + path

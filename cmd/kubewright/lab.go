@@ -20,6 +20,7 @@ func labCommand() *cobra.Command {
 	var dir, file string
 	var packages []string
 	var vms []string
+	var selinux bool
 	cmd := &cobra.Command{
 		Use: "lab", Short: "Real systemd hosts on this machine, for trying, teaching and testing",
 		Long: "Makes real systemd hosts with sshd on this machine, in network namespaces without a way out. The bridge between\n" +
@@ -42,6 +43,7 @@ func labCommand() *cobra.Command {
 			}
 			o.Packages = packages
 			o.VMs = vms
+			o.SELinux = selinux
 			return lab.Up(cmd.Context(), o)
 		},
 	}
@@ -49,6 +51,7 @@ func labCommand() *cobra.Command {
 	up.Flags().StringSliceVar(&packages, "packages", nil, "Debian packages that apt on the hosts shall be able to install, such as docker.io")
 	up.Flags().StringSliceVar(&vms, "vm", nil, "the hosts that are virtual machines with a kernel of their own (--vm alone: all)")
 	up.Flags().Lookup("vm").NoOptDefVal = "*"
+	up.Flags().BoolVar(&selinux, "selinux", false, "virtual machines have SELinux: Debian's policy, permissive at first")
 	cmd.AddCommand(up,
 		&cobra.Command{
 			Use: "down", Short: "Take the lab away, leaving nothing", Args: cobra.NoArgs,
