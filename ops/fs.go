@@ -25,7 +25,7 @@ type parents struct {
 }
 
 // writeFile gives the file at p new bytes, whole or not at all. They go to a file with a leading dot in the same directory (watchers of static
-// pods and drop-ins pass over those), which has its owner and mode before it has any content, reaches the disk, and then takes the name.
+// pods and drop-ins pass over those), which has its label, owner and mode before it has any content, reaches the disk, and then takes the name.
 func writeFile(m Machine, p string, a attrs, fill func(io.Writer) error) error {
 	if err := makeParents(m, p); err != nil {
 		return err
@@ -34,10 +34,7 @@ func writeFile(m Machine, p string, a attrs, fill func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	if err := orClear(m, temp, rename(m, temp, p)); err != nil || a.like != "" {
-		return err
-	}
-	return relabel(m, p)
+	return orClear(m, temp, rename(m, temp, p))
 }
 
 // tempOf is where the new bytes of p are written. It is always the same place, so that a crash leaves at most one, and the next try or the undo
@@ -53,8 +50,11 @@ func writeTemp(m Machine, p string, a attrs, fill func(io.Writer) error) (temp s
 	if err := removeIfThere(real); err != nil {
 		return "", Room(m, p, 0, fmt.Errorf("write %s: %w", p, err))
 	}
-	f, err := os.OpenFile(real, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
+	var f *os.File
+	if err := labelled(m, p, aFile, func() (err error) {
+		f, err = os.OpenFile(real, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+		return err
+	}); err != nil {
 		return "", Room(m, p, 0, fmt.Errorf("write %s: %w", p, cause(err)))
 	}
 	out := &counted{File: f}
@@ -129,7 +129,7 @@ func link(m Machine, target, p string) error {
 	if err := removeIfThere(m.Path(temp)); err != nil {
 		return Room(m, p, 0, fmt.Errorf("link %s: %w", p, err))
 	}
-	if err := os.Symlink(target, m.Path(temp)); err != nil {
+	if err := labelled(m, p, aLink, func() error { return os.Symlink(target, m.Path(temp)) }); err != nil {
 		return Room(m, p, 0, fmt.Errorf("link %s: %w", p, cause(err)))
 	}
 	return orClear(m, temp, rename(m, temp, p))
@@ -230,14 +230,11 @@ func mkdirs(m Machine, dir string) error {
 			return err
 		}
 	}
-	if err := os.Mkdir(m.Path(dir), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := labelled(m, dir, aDir, func() error { return os.Mkdir(m.Path(dir), 0o755) }); err != nil && !errors.Is(err, fs.ErrExist) {
 		return Room(m, dir, 0, fmt.Errorf("make %s: %w", dir, cause(err)))
 	}
 	if err := os.Chmod(m.Path(dir), 0o755); err != nil {
 		return fmt.Errorf("make %s: %w", dir, cause(err))
-	}
-	if err := relabel(m, dir); err != nil {
-		return err
 	}
 	return syncDir(m, path.Dir(dir))
 }

@@ -105,15 +105,3 @@ func (s SELinux) same(seen Op) bool {
 	}
 	return (s.Now == "" || o.Now == "" || s.Now == o.Now) && (s.Boot == "" || o.Boot == "" || s.Boot == o.Boot)
 }
-
-// relabel gives a new file or directory the label that the policy has for its path: what is made by rename, or by us, would otherwise have its
-// directory's.
-func relabel(m Machine, p string) error {
-	if !exists(m, selinuxEnforce) || !exists(m, "/usr/sbin/restorecon") && !exists(m, "/sbin/restorecon") {
-		return nil
-	}
-	if _, err := m.Run(context.Background(), "restorecon", "--", p); err != nil {
-		return fmt.Errorf("label %s: %w", p, err)
-	}
-	return nil
-}

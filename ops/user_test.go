@@ -144,23 +144,3 @@ func TestNoSELinux(t *testing.T) {
 		t.Errorf("%+v, %v", seen, err)
 	}
 }
-
-// TestLabels: what ops write gets the label of its path, where there are labels; what they change keeps the one that it has.
-func TestLabels(t *testing.T) {
-	w := newWorld(t)
-	w.write(t, selinuxEnforce, "1", 0o644)
-	w.write(t, "/usr/sbin/restorecon", "", 0o755)
-	w.write(t, "/etc/hosts", hosts, 0o644)
-	w.Handle("restorecon", func([]string) ([]byte, error) { return nil, nil })
-	for _, op := range []Op{
-		File{Path: "/etc/a/b.conf", Content: []byte("x"), Mode: 0o644}, Dir{Path: "/var/lib/kubelet", Mode: 0o700}, Block{Path: "/etc/hosts", Name: "x", Lines: []string{"y"}},
-	} {
-		if err := op.Set(t.Context(), w, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want := "restorecon -- /etc/a\nrestorecon -- /etc/a/b.conf\nrestorecon -- /var/lib/kubelet"
-	if got := strings.Join(w.Ran(), "\n"); got != want {
-		t.Errorf("ran\n%s\nwant\n%s", got, want)
-	}
-}
