@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -242,6 +243,44 @@ func TestResetBringsBackTheTimesOfAccounts(t *testing.T) {
 			if same := info.ModTime().Equal(old); same != (name != "/etc/group" || theirs == "") {
 				t.Errorf("%s, to which somebody added %q, is of %s", name, theirs, info.ModTime())
 			}
+		}
+	}
+}
+
+// The mode of SELinux is one word in a file that is its administrator's: what they add stays, and where they added nothing the file's times come back.
+func TestResetKeepsWhatIsSaidOfSELinux(t *testing.T) {
+	old := time.Unix(1500000000, 42)
+	const config, before = "/etc/selinux/config", "# mine\nSELINUX= Enforcing # for the auditors\nSELINUXTYPE=default\n"
+	for _, theirs := range []string{"", "# theirs\n"} {
+		w, m := newWorker(t)
+		path, enforce := m.Path(config), m.Path("/sys/fs/selinux/enforce")
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(before), 0o640), os.Chtimes(path, old, old),
+			os.MkdirAll(filepath.Dir(enforce), 0o755), os.WriteFile(enforce, []byte("1"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		steps := []ops.Step{{Op: ops.SELinux{Now: "permissive", Boot: "permissive"}}}
+		if err := w.apply(t.Context(), m, "r", "p", steps, func(ops.Progress) {}); err != nil {
+			t.Fatal(err)
+		}
+		now, err := os.ReadFile(path)
+		if want := strings.Replace(before, "Enforcing", "permissive", 1); err != nil || string(now) != want {
+			t.Errorf("the file became %q, %v", now, err)
+		}
+		if theirs != "" {
+			if err := os.WriteFile(path, append(now, theirs...), 0o640); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.reset(t.Context(), m, func(ops.Progress) {}); err != nil {
+			t.Fatal(err)
+		}
+		content, _ := os.ReadFile(path)
+		info, err := os.Stat(path)
+		if err != nil || string(content) != before+theirs || info.Mode() != 0o640 || info.ModTime().Equal(old) != (theirs == "") {
+			t.Errorf("with %q added the file is %q, %v, %v", theirs, content, info, err)
+		}
+		if live, _ := os.ReadFile(enforce); string(live) != "1" {
+			t.Errorf("SELinux is %q now", live)
 		}
 	}
 }

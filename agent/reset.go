@@ -229,7 +229,7 @@ func whole(c *change, path, live, store string, right bool) bool {
 
 // shared tells whether a key speaks about a part of a file only. A firewall writes its files itself, ours and the user's together.
 func shared(key ops.Key) bool {
-	return slices.Contains([]string{"block", "merge", "fstab", "user", "group"}, key.Kind()) || writtenByOthers(key)
+	return slices.Contains([]string{"block", "merge", "fstab", "user", "group", "selinux"}, key.Kind()) || writtenByOthers(key)
 }
 
 // writtenByOthers tells whether the files of a key are changed by a program that we only ask to.

@@ -1,16 +1,18 @@
 package ops
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
 // SELinux is the mode of SELinux now and from the next start on. Where there is none it says nothing, and does nothing.
 type SELinux struct {
 	Now  string `json:"now,omitempty"`  // enforcing or permissive; "" where the kernel has none now
-	Boot string `json:"boot,omitempty"` // enforcing, permissive or disabled; "" where no configuration says it
+	Boot string `json:"boot,omitempty"` // enforcing, permissive or disabled, as it is written; "" where no configuration says it
 	None bool   `json:"none,omitempty"` // in observations: there is none on this machine
 }
 
@@ -20,6 +22,9 @@ const (
 )
 
 func (SELinux) Key() Key { return "selinux:" }
+
+// Touches names what is changed, so that it can be kept.
+func (SELinux) Touches() []string { return []string{selinuxConfig} }
 
 var selinuxModes = map[string]string{"0": "permissive", "1": "enforcing"}
 
@@ -34,19 +39,28 @@ func (s SELinux) Observe(_ context.Context, m Machine) (Op, error) {
 		return nil, err
 	}
 	seen.None = live == nil && config == nil
-	seen.Now, seen.Boot = selinuxModes[strings.TrimSpace(string(live))], bootMode(config)
+	start, end := bootMode(config)
+	seen.Now, seen.Boot = selinuxModes[strings.TrimSpace(string(live))], string(config[start:end])
 	return seen, nil
 }
 
-// bootMode is the value of the last SELINUX line, as libselinux takes it.
-func bootMode(config []byte) string {
-	mode := ""
-	for line := range strings.Lines(string(config)) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "SELINUX="); ok {
-			mode = strings.ToLower(strings.TrimSpace(value))
+// bootMode is where in the configuration the mode is written. As libselinux has it, that is the first line which begins with SELINUX= and one of the
+// modes, in whatever case and with whatever behind it.
+func bootMode(config []byte) (start, end int) {
+	at := 0
+	for line := range bytes.Lines(config) {
+		if value, ok := bytes.CutPrefix(line, []byte("SELINUX=")); ok {
+			value = bytes.TrimLeft(value, " \t\v\f\r\n")
+			for _, mode := range []string{"enforcing", "permissive", "disabled"} {
+				if len(value) >= len(mode) && strings.EqualFold(string(value[:len(mode)]), mode) {
+					start = at + len(line) - len(value)
+					return start, start + len(mode)
+				}
+			}
 		}
+		at += len(line)
 	}
-	return mode
+	return 0, 0
 }
 
 // Set changes the configuration first: should the host lose power now, it starts in the mode that is wished.
@@ -56,12 +70,12 @@ func (s SELinux) Set(ctx context.Context, m Machine, _ Op) error {
 		return err
 	}
 	now := seen.(SELinux)
-	if now.Boot != "" && s.Boot != "" && now.Boot != s.Boot {
+	if !(SELinux{Boot: s.Boot}).same(SELinux{Boot: now.Boot}) {
 		if err := setBootMode(m, s.Boot); err != nil {
 			return err
 		}
 	}
-	if now.Now == "" || s.Now == "" || now.Now == s.Now {
+	if sameMode(s.Now, now.Now) {
 		return nil
 	}
 	for value, mode := range selinuxModes {
@@ -86,22 +100,20 @@ func setBootMode(m Machine, mode string) error {
 	if err != nil {
 		return err
 	}
-	var out strings.Builder
-	for line := range strings.Lines(string(config)) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "SELINUX="); ok && value != "" {
-			before, after, _ := strings.Cut(line, value)
-			line = before + mode + after
-		}
-		out.WriteString(line)
-	}
-	return rewrite(m, selinuxConfig, []byte(out.String()), 0o644)
+	start, end := bootMode(config)
+	return rewrite(m, selinuxConfig, slices.Concat(config[:start], []byte(mode), config[end:]), 0o644)
 }
 
-// same: what a machine has none of cannot be set.
+// same: what a machine has none of cannot be set, and where SELinux is off from the next start on, it is not turned on to be permissive.
 func (s SELinux) same(seen Op) bool {
 	o := seen.(SELinux)
 	if s.None || o.None {
 		return true
 	}
-	return (s.Now == "" || o.Now == "" || s.Now == o.Now) && (s.Boot == "" || o.Boot == "" || s.Boot == o.Boot)
+	return sameMode(s.Now, o.Now) && (sameMode(s.Boot, o.Boot) || sameMode(s.Boot, "permissive") && sameMode("disabled", o.Boot))
+}
+
+// sameMode: where nothing is wished or nothing is there, there is nothing to do.
+func sameMode(wish, seen string) bool {
+	return wish == "" || seen == "" || strings.EqualFold(wish, seen)
 }

@@ -60,6 +60,10 @@ func accountSpecimens() []specimen {
 			w.write(t, selinuxEnforce, "1", 0o644)
 			w.write(t, selinuxConfig, conf, 0o644)
 		}},
+		{name: "SELinux in words of somebody's own", wish: SELinux{Now: "permissive", Boot: "permissive"}, with: func(t *testing.T, w *world) {
+			w.write(t, selinuxEnforce, "1", 0o644)
+			w.write(t, selinuxConfig, " SELINUX=permissive\nSELINUX=later\nSELINUX=\t Enforcing# for the auditors\r\nSELINUX=enforcing\n", 0o600)
+		}},
 		{name: "SELinux that is off until the next boot", wish: SELinux{Now: "permissive", Boot: "permissive"}, with: file(selinuxConfig, conf, 0o644)},
 		{name: "SELinux that is permissive only now", wish: SELinux{Now: "permissive", Boot: "permissive"}, with: func(t *testing.T, w *world) {
 			w.write(t, selinuxEnforce, "0", 0o644)
@@ -142,5 +146,33 @@ func TestNoSELinux(t *testing.T) {
 	seen := observe(t, w, wish)
 	if err := wish.Set(t.Context(), w, seen); err != nil || !Equal(wish, seen) || w.snapshot(t) != before {
 		t.Errorf("%+v, %v", seen, err)
+	}
+}
+
+// TestBootMode is how libselinux reads the configuration.
+func TestBootMode(t *testing.T) {
+	for config, want := range map[string]string{
+		"":                   "",
+		"SELINUX=enforcing":  "enforcing",
+		"SELINUX=Disabled\n": "Disabled",
+		" SELINUX=enforcing\nSELINUXTYPE=targeted\n":                               "",
+		"#SELINUX=enforcing\nSELINUX=   permissive # for now\nSELINUX=enforcing\n": "permissive",
+		"SELINUX=on\nSELINUX=enforcing\n":                                          "enforcing",
+	} {
+		if start, end := bootMode([]byte(config)); config[start:end] != want {
+			t.Errorf("%q says %q, want %q", config, config[start:end], want)
+		}
+	}
+}
+
+// TestSELinuxThatIsOffStaysOff: to be permissive it would have to be turned on, on files without labels.
+func TestSELinuxThatIsOffStaysOff(t *testing.T) {
+	w := newWorld(t)
+	w.write(t, selinuxConfig, "SELINUX=disabled\n", 0o644)
+	wish := SELinux{Now: "permissive", Boot: "permissive"}
+	before := w.snapshot(t)
+	seen := observe(t, w, wish)
+	if err := wish.Set(t.Context(), w, seen); err != nil || !Equal(wish, seen) || w.snapshot(t) != before {
+		t.Errorf("%+v, %v:\n%s", seen, err, w.snapshot(t))
 	}
 }
