@@ -124,7 +124,9 @@ func Gather(ctx context.Context, m ops.Machine, stateDir string) Facts {
 	f.Init = strings.TrimSpace(read("/proc/1/comm"))
 	f.Container = container(read)
 	f.Cgroup, f.Controllers = cgroups(m)
-	f.SELinux = map[string]string{"1": "enforcing", "0": "permissive"}[strings.TrimSpace(read("/sys/fs/selinux/enforce"))]
+	if _, err := os.Stat(m.Path("/etc/selinux/config")); err == nil { // a kernel that has it, but was given no policy, lets everything pass
+		f.SELinux = map[string]string{"1": "enforcing", "0": "permissive"}[strings.TrimSpace(read("/sys/fs/selinux/enforce"))]
+	}
 	f.Guard, f.Seccomp = guard(m), seccomp(read)
 	f.Options = kernelConfig(m, f.Kernel)
 	f.Modules, f.Listed = modules(m, f.Kernel, f.Options)

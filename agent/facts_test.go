@@ -41,6 +41,7 @@ func TestFacts(t *testing.T) {
 		"/sys/class/dmi/id/product_uuid":              "ABC-DEF\n",
 		"/sys/fs/cgroup/cgroup.controllers":           "cpu io memory pids\n",
 		"/sys/fs/selinux/enforce":                     "1",
+		"/etc/selinux/config":                         "SELINUX=enforcing\n",
 		"/proc/modules":                               "overlay 204800 1 - Live 0x0\nfat 1 0 - Live 0x0\n",
 		"/proc/net/ip_vs":                             "IP Virtual Server version 1.2.1\n",
 		"/lib/modules/" + kernel + "/modules.builtin": "kernel/drivers/net/vxlan/vxlan.ko\n",

@@ -191,6 +191,8 @@ func rows(t *testing.T) []row {
 		{"sessions", "too few", on("node-0001", func(f *agent.Facts) { f.Access.MaxSessions = 1 }), "node-0001: sshd allows 1 sessions", Warning},
 		{"trusted-paths", "open to everyone", on("node-0001", func(f *agent.Facts) { f.Loose = []string{"/opt can be written to by everyone (mode 0777)"} }), "node-0001: /opt can be written to by everyone", Error},
 		{"selinux", "enforcing without rules", on("node-0001", func(f *agent.Facts) { f.SELinux = "enforcing" }), "node-0001: SELinux is enforcing, and has no rules", Warning},
+		{"selinux", "enforcing without rules, and to be permissive", both(func(w *world) { w.Cluster.Spec.SELinux = inventory.SELinuxPermissive },
+			on("node-0001", func(f *agent.Facts) { f.SELinux = "enforcing" })), "", ""},
 		{"selinux", "enforcing with rules", on("node-0001", func(f *agent.Facts) { f.SELinux, f.Guard.ContainerPolicy = "enforcing", true }), "", ""},
 		{"apparmor", "without its parser", on("node-0001", func(f *agent.Facts) { f.Guard.AppArmorParser = false }), "node-0001: AppArmor is on, and there is no apparmor_parser", Warning},
 		{"network-manager", "that manages everything", on("node-0001", running("NetworkManager.service")), "node-0001: NetworkManager manages every interface", Warning},

@@ -3,6 +3,8 @@ package preflight
 import (
 	"slices"
 	"strings"
+
+	"github.com/kubewright/kubewright/inventory"
 )
 
 // timeServices keep a host's clock right.
@@ -74,8 +76,9 @@ var serviceChecks = []check{
 			return
 		}
 		l.see("SELinux is %s", l.f.SELinux)
-		if l.f.SELinux == "enforcing" && !l.f.Guard.ContainerPolicy {
-			l.add("SELinux is enforcing, and has no rules for containers", "the package container-selinux", "install it, or set SELinux to permissive")
+		if l.f.SELinux == "enforcing" && !l.f.Guard.ContainerPolicy && l.Cluster.Spec.SELinux != inventory.SELinuxPermissive {
+			l.add("SELinux is enforcing, and has no rules for containers", "the package container-selinux",
+				"install it where the distribution has it, or let the inventory say selinux: permissive")
 		}
 	}},
 	{"apparmor", Warning, node, func(l *look) {
