@@ -54,6 +54,7 @@ var sections = []section{
 	{[]string{"mount", "swap"}, mounts},
 	{[]string{"module"}, modules},
 	{[]string{"apparmor"}, apparmor},
+	{[]string{"selinux"}, selinux},
 	{[]string{"sysctl"}, sysctls},
 	{[]string{"link", "address", "route", "rule"}, network},
 	{[]string{"nft"}, nftables},

@@ -57,6 +57,14 @@ func apparmor(context.Context, Options) ([]Fact, error) {
 	return readLines("/sys/kernel/security/apparmor/profiles", func(f []string) []Fact { return []Fact{{"apparmor", f[0], strings.Join(f[1:], " ")}} })
 }
 
+// selinux tells whether the kernel's policy counts. In a container that is not the host's.
+func selinux(context.Context, Options) ([]Fact, error) {
+	if inContainer() {
+		return nil, nil
+	}
+	return readLines("/sys/fs/selinux/enforce", func(f []string) []Fact { return []Fact{{"selinux", "enforce", f[0]}} })
+}
+
 // mounts tells what is mounted where and what memory is swapped to, in the order in which it came.
 func mounts(context.Context, Options) ([]Fact, error) {
 	facts, err := readLines("/proc/self/mountinfo", mountFact)
