@@ -198,13 +198,19 @@ func inNetns(ns string, f func() error) error {
 	return err
 }
 
-// dial connects from inside the bridge's namespace. A socket stays in the namespace it was made in.
-func dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	var conn net.Conn
-	err := inNetns(prefix, func() (err error) {
-		d := net.Dialer{Timeout: time.Second}
-		conn, err = d.DialContext(ctx, "tcp", to.String())
-		return err
-	})
+// dial connects from inside the bridge's namespace. A socket stays in the namespace it was made in. A host that boots, or a slow one that has much to do,
+// may let some seconds pass before it answers; asked anew each second, it is reached as soon as it does.
+func dial(ctx context.Context, to netip.AddrPort) (conn net.Conn, err error) {
+	for range 10 {
+		err = inNetns(prefix, func() (err error) {
+			d := net.Dialer{Timeout: time.Second}
+			conn, err = d.DialContext(ctx, "tcp", to.String())
+			return err
+		})
+		var network net.Error
+		if !errors.As(err, &network) || !network.Timeout() || ctx.Err() != nil {
+			break
+		}
+	}
 	return conn, err
 }
