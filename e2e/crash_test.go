@@ -149,7 +149,7 @@ func (c *crash) atEdges(t *testing.T) {
 		left[e] = true
 	}
 	s := &score{kind: "installer at step boundaries"}
-	for round := 1; len(left) > 0 && round <= 6; round++ {
+	for round := 1; len(left) > 0 && round <= 20; round++ {
 		bare(t)
 		before := len(left)
 		keys := c.newKeys()
