@@ -157,7 +157,10 @@ func (c *Conn) arch(ctx context.Context) (string, error) {
 		sh.Close()
 	}
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, fs.ErrNotExist) {
-		return "", c.addr.fail("find its architecture", c.because(err), "look at /bin/sh on the host")
+		if lost := c.because(err); lost != err {
+			return "", lost
+		}
+		return "", c.addr.fail("find its architecture", err, "look at /bin/sh on the host")
 	}
 	if !bytes.HasPrefix(header, []byte("\x7fELF")) {
 		return "", c.addr.fail("find its architecture", errors.New("/bin/sh is not a Linux program"), "use a Linux host")

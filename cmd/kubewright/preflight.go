@@ -142,27 +142,33 @@ func (f *fleet) preflight(ctx context.Context, care caution) (preflight.Report, 
 	return found, nil
 }
 
-// survey asks all hosts at once, each one question. A host without an answer that can be used is a finding, and does not hide what the others say.
+// survey asks all hosts at once, each one question. A host without an answer that can be used is a finding, and does not hide what the others say. One
+// that is lost meanwhile is an error.
 func (f *fleet) survey(ctx context.Context, in *preflight.Input, scope preflight.Scope) error {
 	in.Asked, in.Surveys, in.Mute = preflight.Survey(*in, scope), map[string]*agent.Survey{}, map[string]string{}
 	asking, cancel := context.WithTimeoutCause(ctx, scope.Window+scope.Fsync+30*time.Second, errors.New("it did not come in time"))
 	defer cancel()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
+	var away []error
 	for name, m := range f.hosts {
 		wg.Go(func() {
 			answer, sent, came, err := m.Survey(asking, in.Asked[name])
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
+			var lost *agent.LostError
+			switch {
+			case errors.As(err, &lost):
+				away = append(away, fmt.Errorf("%s: %w", name, err))
+			case err != nil:
 				in.Mute[name] = err.Error()
-				return
+			default:
+				in.Surveys[name], in.Skews[name] = answer, preflight.Measured(answer, sent, came)
 			}
-			in.Surveys[name], in.Skews[name] = answer, preflight.Measured(answer, sent, came)
 		})
 	}
 	wg.Wait()
-	return context.Cause(ctx)
+	return errors.Join(context.Cause(ctx), errors.Join(away...))
 }
 
 // bare says that nothing has been changed on any host.
