@@ -83,17 +83,25 @@ func TestRefusals(t *testing.T) {
 // there once it is mended.
 func TestFailedStep(t *testing.T) {
 	must(t, kubewright(bounded(t), "reset", "--yes=lab"))
-	ok(t, onHost(t, "node-0002", "mkdir /usr/local/sbin/runc"))
-	r := run(t, kubewright(bounded(t), "up"))
-	if r.code != 5 {
-		t.Errorf("exit %d, want 5", r.code)
-	}
-	for _, want := range []string{"node-0002", "binaries", "file:/usr/local/sbin/runc", "starts the containers", "run the same command again"} {
-		if !strings.Contains(r.stderr, want) {
-			t.Errorf("the failure does not say %q:\n%s", want, r.stderr)
+	for _, row := range []struct {
+		inTheWay string
+		code     int
+	}{
+		{"/usr/local/sbin/runc", 3},             // seen before anything is changed
+		{"/usr/local/sbin/.runc.kubewright", 5}, // where the new file is written first
+	} {
+		ok(t, onHost(t, "node-0002", "mkdir "+row.inTheWay))
+		r := run(t, kubewright(bounded(t), "up"))
+		if r.code != row.code {
+			t.Errorf("%s: exit %d, want %d", row.inTheWay, r.code, row.code)
 		}
+		for _, want := range []string{"node-0002", "binaries", "file:/usr/local/sbin/runc", "starts the containers", "run the same command again"} {
+			if !strings.Contains(r.stderr, want) {
+				t.Errorf("the failure does not say %q:\n%s", want, r.stderr)
+			}
+		}
+		ok(t, onHost(t, "node-0002", "rmdir "+row.inTheWay))
 	}
-	ok(t, onHost(t, "node-0002", "rmdir /usr/local/sbin/runc"))
 	upReady(t)
 }
 
