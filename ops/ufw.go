@@ -20,16 +20,17 @@ type UFW struct {
 }
 
 const (
-	ufwRules = "/etc/ufw/user.rules"
-	ufwConf  = "/etc/ufw/ufw.conf"
-	ufwMark  = "### tuple ### "
-	ufwSaid  = "kubewright" // the comment of our rules
+	ufwRules  = "/etc/ufw/user.rules"
+	ufwRules6 = "/etc/ufw/user6.rules"
+	ufwConf   = "/etc/ufw/ufw.conf"
+	ufwMark   = "### tuple ### "
+	ufwSaid   = "kubewright" // the comment of our rules
 )
 
 func (u UFW) Key() Key { return "ufw:rules" }
 
 // Touches names the files that ufw keeps rules in.
-func (u UFW) Touches() []string { return []string{ufwRules, "/etc/ufw/user6.rules"} }
+func (u UFW) Touches() []string { return []string{ufwRules, ufwRules6} }
 
 // Alike says whether two texts hold the same rules: ufw writes all of a file anew, and drops what else its owner wrote in it.
 func (u UFW) Alike(_ string, a, b []byte) bool { return slices.Equal(ufwLines(a), ufwLines(b)) }
@@ -206,8 +207,8 @@ type UFWSwitch struct {
 
 func (u UFWSwitch) Key() Key { return "ufwswitch:" }
 
-// Touches names the file in which ufw notes it.
-func (u UFWSwitch) Touches() []string { return []string{ufwConf} }
+// Touches names the file in which ufw notes it, and those that it writes anew whenever it is turned on.
+func (u UFWSwitch) Touches() []string { return []string{ufwConf, ufwRules, ufwRules6} }
 
 // Alike says whether two texts set the same.
 func (u UFWSwitch) Alike(_ string, a, b []byte) bool { return slices.Equal(ufwLines(a), ufwLines(b)) }
