@@ -47,6 +47,19 @@ func (c *check[In]) fleet() (*fleet, error) {
 	return f, nil
 }
 
+// installed is a fleet after a run, and what it was before.
+func (c *check[In]) installed() (*fleet, snapshot, error) {
+	f, err := c.fleet()
+	if err != nil {
+		return nil, nil, err
+	}
+	before, err := f.snapshot()
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, before, f.up(c.ctx)
+}
+
 // target is a machine through its agent.
 type target struct {
 	*agent.Session

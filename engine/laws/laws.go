@@ -176,15 +176,8 @@ func idempotent[In any](c *check[In]) error {
 
 // reversible: a run and a reset leave the machines as they were.
 func reversible[In any](c *check[In]) error {
-	f, err := c.fleet()
+	f, before, err := c.installed()
 	if err != nil {
-		return err
-	}
-	before, err := f.snapshot()
-	if err != nil {
-		return err
-	}
-	if err := f.up(c.ctx); err != nil {
 		return err
 	}
 	return f.with(c.ctx, func(targets []engine.Target) error { return f.resets(c.ctx, targets, before) })
