@@ -55,7 +55,7 @@ func (w *worker) apply(ctx context.Context, m ops.Machine, run, phase string, st
 		}
 		emit(p)
 	}
-	if err := ops.SaveDigests(m, w.dir); err != nil {
+	if err := ops.SaveDigests(m); err != nil {
 		w.log("%v", err)
 	}
 	return nil

@@ -41,7 +41,7 @@ const (
 type remembering interface {
 	recall(path string) string
 	remember(path, digest string)
-	saveDigests(dir string) error
+	saveDigests() error
 }
 
 func stampOf(path string) (digested, error) {
@@ -94,7 +94,7 @@ func (d *digests) load(dir string) {
 	}
 }
 
-func (h *host) saveDigests(dir string) error {
+func (h *host) saveDigests() error {
 	d := &h.digests
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -113,15 +113,15 @@ func (h *host) saveDigests(dir string) error {
 		return err
 	}
 	d.dirty = false
-	name := filepath.Join(dir, digestsName)
+	name := filepath.Join(h.state, digestsName)
 	temp := name + ".new"
 	return errors.Join(os.WriteFile(temp, data, 0o600), os.Rename(temp, name)) // without a sync: half a file is no JSON
 }
 
 // SaveDigests writes down in the state directory which files this process has written, for those that look at them later.
-func SaveDigests(m Machine, dir string) error {
+func SaveDigests(m Machine) error {
 	if r, ok := find[remembering](m); ok {
-		return r.saveDigests(dir)
+		return r.saveDigests()
 	}
 	return nil
 }

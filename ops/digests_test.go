@@ -44,7 +44,7 @@ func TestDigestsAreRemembered(t *testing.T) {
 				remember(m, path, ours)
 				time.Sleep(2 * blur)
 				if later {
-					if err := SaveDigests(m, dir); err != nil {
+					if err := SaveDigests(m); err != nil {
 						t.Fatal(err)
 					}
 					m = NewHost(dir, nil)
@@ -70,7 +70,7 @@ func TestDigestsOfTheLastMomentAreNotSaved(t *testing.T) {
 		t.Fatal(err)
 	}
 	remember(m, path, "sha256:x")
-	if err := SaveDigests(m, dir); err != nil {
+	if err := SaveDigests(m); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := digestFile(t.Context(), NewHost(dir, nil), path); got != digestOf([]byte("bytes")) {
