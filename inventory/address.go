@@ -27,7 +27,7 @@ func (r *reading) address(n ast.Node, o other, v reflect.Value, path string) {
 		r.fail(path, Problem{Code: code, Wrong: "has no value", Expected: expected, Remedy: example})
 		return
 	}
-	s, ok := r.string(n, o, path)
+	s, ok := r.string(n, o, path, false)
 	if !ok {
 		return
 	}

@@ -46,6 +46,7 @@ type Spec struct {
 	Docker     Docker     `json:"docker,omitzero"`
 	Kubelet    Kubelet    `json:"kubelet,omitzero"`
 	Preflight  Preflight  `json:"preflight,omitzero"`
+	Addons     Addons     `json:"addons,omitzero"`
 
 	// Firewall is managed (default): where firewalld, ufw or nftables runs, what the host's roles need is opened in it, and nodes
 	// trust the cluster's ranges; off: all are stopped and disabled; or ignore: nothing is done.

@@ -13,6 +13,7 @@ import (
 var (
 	addrType   = reflect.TypeFor[netip.Addr]()
 	prefixType = reflect.TypeFor[netip.Prefix]()
+	linesType  = reflect.TypeFor[Lines]()
 )
 
 // decode fills v with what stands at n, as far as it is right, and reports the rest. A wrong field never keeps the next one

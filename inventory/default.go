@@ -22,6 +22,20 @@ const (
 	DockerIO = "docker.io" // Debian's and Ubuntu's own package
 	DockerCE = "docker-ce" // Docker's
 
+	BackendVXLAN     = "vxlan"
+	BackendHostGW    = "host-gw"   // routes, where all nodes are in one network
+	BackendWireguard = "wireguard" // encrypted
+
+	ExposeHostPort = "hostPort" // on ports 80 and 443 of the workers
+	ExposeNodePort = "nodePort" // on ports of every node from 30000
+
+	ClassTraefik = "traefik"
+	ClassNginx   = "nginx"
+	ClassNone    = "none"
+
+	ProfileOperator = "operator" // with the Prometheus operator and its kinds of objects
+	ProfilePlain    = "plain"    // one Prometheus with one configuration
+
 	FirewallManaged = "managed" // what the cluster needs is opened in the firewall that runs, until reset
 	FirewallOff     = "off"     // firewalls are stopped and disabled, until reset
 	FirewallIgnore  = "ignore"  // nothing is done: somebody else looks after it
@@ -58,6 +72,38 @@ func Default(c *Cluster) {
 	orElse(&s.SELinux, SELinuxKeep)
 	orElse(&s.TimeService, TimeServiceKeep)
 	orElse(&s.Kubelet.MaxPods, 110)
+	defaultAddons(&s.Addons)
+	if c.Metadata.Name != "" {
+		orElse(&s.Addons.Ingress.Domain, c.Metadata.Name+".internal") // which is reserved for private networks
+	}
+}
+
+// defaultAddons fills in what is chosen for an addon, whether it is enabled or not: what addon values shows is then what enabling it means.
+func defaultAddons(a *Addons) {
+	orElse(&a.Flannel.Backend, BackendVXLAN)
+	orElse(&a.Ingress.Expose, ExposeHostPort)
+	if a.Ingress.Expose == ExposeNodePort {
+		orElse(&a.Ingress.HTTPPort, 30080)
+		orElse(&a.Ingress.HTTPSPort, 30443)
+	}
+	orElse(&a.Ingress.DefaultClass, ClassTraefik)
+	if a.Dashboard.Host == "" {
+		orElse(&a.Dashboard.NodePort, 30000)
+	}
+	orElse(&a.Monitoring.Profile, ProfileOperator)
+	orElse(&a.Monitoring.NodePort, 30090)
+	orElse(&a.Monitoring.Retention, "24h")
+	if a.Monitoring.ControlPlane == nil {
+		a.Monitoring.ControlPlane = new(true)
+	}
+	orElse(&a.Monitoring.Grafana.NodePort, 30002)
+	orElse(&a.Storage.Path, "/var/lib/kubewright-volumes")
+	if len(a.Storage.NFS.Exports) == 0 {
+		a.Storage.NFS.Exports = []Export{{Path: "/srv/nfs"}}
+	}
+	for i := range a.Storage.NFS.Exports {
+		orElse(&a.Storage.NFS.Exports[i].Size, "10Gi")
+	}
 }
 
 // inherit fills a host's ssh section from spec.ssh, field by field.

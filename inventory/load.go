@@ -30,6 +30,7 @@ func Load(path string) (*Cluster, error) {
 			dir = filepath.Dir(path)
 		}
 		r.keyFiles(c, dir)
+		r.addonFiles(c, dir)
 	}
 	return r.result(c)
 }
@@ -122,6 +123,9 @@ func (r *reading) result(c *Cluster) (*Cluster, error) {
 var (
 	errDirectory = errors.New("it is a directory")
 	errNotAFile  = errors.New("it is not a regular file")
+
+	errNoManifests   = errors.New("there is no manifest in it")
+	errManyManifests = errors.New("there are more manifests in it than anybody reads")
 )
 
 // readFile reads at most so many bytes of a regular file. It never waits, which opening a pipe would.

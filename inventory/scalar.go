@@ -68,7 +68,7 @@ func (r *reading) scalar(n ast.Node, o other, v reflect.Value, path string) {
 		}
 		r.fail(path, p)
 	case reflect.String:
-		if s, ok := r.string(n, o, path); ok {
+		if s, ok := r.string(n, o, path, v.Type() == linesType); ok {
 			v.SetString(s)
 		}
 	}
@@ -105,7 +105,7 @@ func (r *reading) number(n ast.Node, path string) (int, bool) {
 
 // string is text. A word that another YAML reader takes for a boolean, a number or a date is refused: the host named no
 // would be the host named false to half of the tools that read this file.
-func (r *reading) string(n ast.Node, o other, path string) (string, bool) {
+func (r *reading) string(n ast.Node, o other, path string, lines bool) (string, bool) {
 	var s string
 	switch x := n.(type) {
 	case *ast.StringNode:
@@ -130,7 +130,11 @@ func (r *reading) string(n ast.Node, o other, path string) (string, bool) {
 		r.fail(path, Problem{Code: codeSecret, Found: show(s), Wrong: "stands in the file itself", Remedy: "keep the key in a file of mode 0600, name that in ssh.keyFile, and replace this key: it may have been seen"})
 		return "", false
 	}
-	if c, ok := hidden(s); ok {
+	visible := s
+	if lines {
+		visible = strings.ReplaceAll(s, "\n", "")
+	}
+	if c, ok := hidden(visible); ok {
 		r.fail(path, Problem{Code: codeHidden, Found: show(s), Wrong: "has a character that cannot be seen, " + fmt.Sprintf("%U", c), Remedy: "type the value again"})
 		return "", false
 	}

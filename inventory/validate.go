@@ -27,6 +27,7 @@ func (k check) written() {
 	k.oneOf("spec.selinux", k.c.Spec.SELinux, codeSELinux, SELinuxKeep, SELinuxPermissive)
 	k.oneOf("spec.timeService", k.c.Spec.TimeService, codeTime, TimeServiceKeep, TimeServiceEnable)
 	k.preflight()
+	k.addons()
 	k.oneOf(firewallPath, k.c.Spec.Firewall, codeFirewall, FirewallManaged, FirewallOff, FirewallIgnore)
 }
 
@@ -40,6 +41,7 @@ func (k check) together() {
 	k.serviceRange()
 	k.podsPerNode()
 	k.registryPort()
+	k.addonsTogether()
 }
 
 // head judges apiVersion and kind. It says whether the rest of the file can be judged by this version's rules.
