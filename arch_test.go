@@ -29,7 +29,7 @@ var may = []struct {
 	{"templates", "", ""},
 	{"preflight", "host agent inventory ops", ""},
 	{"bundle", "", "github.com/google/go-containerregistry golang.org/x/sync sigs.k8s.io/yaml"},
-	{"addons", "ops templates", "k8s.io/api k8s.io/apimachinery k8s.io/client-go golang.org/x/sync sigs.k8s.io/yaml"},
+	{"addons", "ops pki inventory templates", "k8s.io/api k8s.io/apimachinery k8s.io/client-go golang.org/x/sync sigs.k8s.io/yaml"},
 	{"phases", "addons bundle preflight templates inventory engine host agent ops pki",
 		"k8s.io/api k8s.io/apimachinery k8s.io/kubelet k8s.io/kube-proxy sigs.k8s.io/yaml github.com/coreos/go-systemd github.com/pelletier/go-toml"},
 	{"report", "engine ops", "golang.org/x/term"},

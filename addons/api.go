@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kubewright/kubewright/ops"
+	"github.com/kubewright/kubewright/pki"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/discovery/cached/memory"
@@ -29,6 +30,7 @@ const parallel = 8
 type API struct {
 	name    string
 	connect func(context.Context) (*rest.Config, error)
+	signer  Signer
 	within  time.Duration // how long it may take to say that it is ready
 
 	mu      sync.Mutex
@@ -51,10 +53,35 @@ func (e *unanswered) Error() string        { return "the API does not answer: " 
 func (e *unanswered) Unwrap() error        { return e.error }
 func (e *unanswered) Is(target error) bool { return target == ErrNoCluster }
 
+// Signer has the cluster's authority sign a request.
+type Signer func(ctx context.Context, csr []byte, r pki.Request) ([]byte, error)
+
 // NewAPI is the target with that name. connect returns ErrNoCluster while there is none.
 func NewAPI(name string, connect func(context.Context) (*rest.Config, error)) *API {
 	return &API{name: name, connect: connect, within: slowest}
 }
+
+// Signed is the target, able to have certificates signed.
+func (a *API) Signed(by Signer) *API { a.signer = by; return a }
+
+func (a *API) sign(ctx context.Context, csr []byte, r pki.Request) ([]byte, error) {
+	if a.signer == nil {
+		return nil, errors.New("nobody signs certificates here")
+	}
+	return a.signer(ctx, csr, r)
+}
+
+// Part is the same cluster as a target of its own, with a name of its own: what fails on it does not keep the rest from being done.
+func (a *API) Part(name string) *Part { return &Part{a, name} }
+
+// Part is a cluster by another name.
+type Part struct {
+	*API
+	name string
+}
+
+// Name is the part's name.
+func (p *Part) Name() string { return p.name }
 
 // Name is the target's name.
 func (a *API) Name() string { return a.name }

@@ -61,11 +61,11 @@ func (a *API) earlier(ctx context.Context, o Object) (Object, error) {
 		return Object{}, err
 	}
 	was, _ := project(live.Object, o.Manifest).(map[string]any)
-	return Object{Manifest: union(union(o.head(), was), own(live))}, nil
+	return Object{Manifest: union(union(o.head(), was), applied(live))}, nil
 }
 
-// own is the part of an object that kubewright has applied, by what the API server remembers of it (managedFields).
-func own(live *unstructured.Unstructured) map[string]any {
+// applied is the part of an object that kubewright has applied, by what the API server remembers of it (managedFields).
+func applied(live *unstructured.Unstructured) map[string]any {
 	for _, m := range live.GetManagedFields() {
 		if m.Manager != FieldManager || m.Operation != metav1.ManagedFieldsOperationApply || m.Subresource != "" || m.FieldsV1 == nil {
 			continue

@@ -59,11 +59,11 @@ spec:
       - {name: coredns, image: "a:1", ports: [{containerPort: 53, protocol: UDP, name: dns}]}
       tolerations: [{key: a}, {key: b}]
 `)
-	if got := own(live); !reflect.DeepEqual(got, want) {
+	if got := applied(live); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
 	live.SetManagedFields(nil)
-	if got := own(live); got != nil {
+	if got := applied(live); got != nil {
 		t.Errorf("of what nobody applied: %v", got)
 	}
 }

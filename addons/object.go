@@ -2,6 +2,8 @@ package addons
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -82,12 +84,28 @@ func (o Object) head() map[string]any {
 	return h.Object
 }
 
+// Masked is the object as it may be shown: of a Secret the digests of what it holds.
+func (o Object) Masked() ops.Op {
+	if u := o.of(); u.GetKind() != "Secret" || u.GroupVersionKind().Group != "" {
+		return o
+	}
+	u := o.of().DeepCopy()
+	for _, field := range []string{"data", "stringData"} {
+		held := asMap(u.Object[field])
+		for k, v := range held {
+			sum := sha256.Sum256(fmt.Append(nil, v))
+			held[k] = "sha256:" + hex.EncodeToString(sum[:])
+		}
+	}
+	return Object{Manifest: u.Object, Absent: o.Absent}
+}
+
 // Text is the object as YAML, for plans.
 func (o Object) Text() string {
 	if o.Absent {
 		return ""
 	}
-	out, err := yaml.Marshal(o.Manifest)
+	out, err := yaml.Marshal(o.Masked().(Object).Manifest)
 	if err != nil {
 		return err.Error()
 	}
@@ -118,6 +136,14 @@ func (o Object) Observe(ctx context.Context, m ops.Machine) (ops.Op, error) {
 	}
 	if o.Absent {
 		return Object{Manifest: o.head()}, nil
+	}
+	if o.of().GetKind() == "APIService" {
+		if err := unclaimed(o, live); err != nil {
+			return nil, err
+		}
+	}
+	if o.of().GetKind() == definitionKind && says(live.Object, o.Manifest) {
+		return o, nil // these are large, and nobody else has a say in them
 	}
 	var would *unstructured.Unstructured
 	err = persist(ctx, func() (err error) {
@@ -176,6 +202,32 @@ func project(live, wish any) any {
 	return live
 }
 
+// says tells whether what is live has every value of the wish.
+func says(live, wish any) bool {
+	switch w := wish.(type) {
+	case map[string]any:
+		l := asMap(live)
+		for k, v := range w {
+			if x, ok := l[k]; !ok || !says(x, v) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		l, ok := live.([]any)
+		if !ok || len(l) != len(w) {
+			return false
+		}
+		for i := range w {
+			if !says(l[i], w[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	return fmt.Sprint(live) == fmt.Sprint(wish) // a number has another type here than there
+}
+
 // Set applies the object server-side, or deletes it where the wish is its absence.
 func (o Object) Set(ctx context.Context, m ops.Machine, _ ops.Op) error {
 	a, err := api(m)
@@ -222,12 +274,4 @@ func (a *API) resource(o Object) (dynamic.ResourceInterface, error) {
 		return a.dynamic.Resource(mapping.Resource).Namespace(u.GetNamespace()), nil
 	}
 	return a.dynamic.Resource(mapping.Resource), nil
-}
-
-// rank orders what must be there before the rest: namespaces, then everything else.
-func rank(op ops.Op) int {
-	if o, ok := op.(Object); ok && o.of().GetKind() == "Namespace" {
-		return 0
-	}
-	return 1
 }

@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
@@ -48,6 +49,76 @@ func podTemplate(labels map[string]string, reads string, spec corev1.PodSpec) co
 		ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{"kubewright.io/reads": hex.EncodeToString(sum[:8])}},
 		Spec:       spec,
 	}
+}
+
+// clusterCA is where every pod finds the certificate of the cluster's authority.
+const clusterCA = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+
+func namespaceObject(name, security string) *corev1.Namespace {
+	return &corev1.Namespace{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"pod-security.kubernetes.io/enforce": security}},
+	}
+}
+
+// deployment runs so many of a pod, which are replaced when what they read changes.
+func deployment(ns, name string, labels map[string]string, reads string, replicas int32, strategy appsv1.DeploymentStrategy, spec corev1.PodSpec) *appsv1.Deployment {
+	return &appsv1.Deployment{
+		TypeMeta:   metav1.TypeMeta{APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "Deployment"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, Labels: labels},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels}, Strategy: strategy, Template: podTemplate(labels, reads, spec),
+		},
+	}
+}
+
+// oneAtATime is for a pod of which there may not be two, as it holds a port or a volume.
+func oneAtATime() appsv1.DeploymentStrategy {
+	return appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
+}
+
+func service(ns, name string, labels map[string]string, ports ...corev1.ServicePort) *corev1.Service {
+	return &corev1.Service{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, Labels: labels},
+		Spec:       corev1.ServiceSpec{Selector: labels, Ports: ports},
+	}
+}
+
+// port is a Service's, in front of the pod's port of that name.
+func port(name string, number int32, target string) corev1.ServicePort {
+	return corev1.ServicePort{Name: name, Port: number, Protocol: corev1.ProtocolTCP, TargetPort: intstr.FromString(target)}
+}
+
+// requests is what a container is sure to get; it may take more.
+func requests(cpu, memory string) corev1.ResourceRequirements {
+	return corev1.ResourceRequirements{Requests: corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory),
+	}}
+}
+
+// locked is a container that can do nothing but its work.
+func locked(uid int64) *corev1.SecurityContext {
+	return &corev1.SecurityContext{
+		RunAsNonRoot: new(true), RunAsUser: &uid, RunAsGroup: &uid, AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
+		Capabilities:   &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}
+}
+
+func httpProbe(path, port string, scheme corev1.URIScheme, period int32) *corev1.Probe {
+	return &corev1.Probe{
+		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString(port), Scheme: scheme}},
+		PeriodSeconds: period, FailureThreshold: 3, TimeoutSeconds: 5,
+	}
+}
+
+func emptyVolume(name string) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}
+}
+
+func secretVolume(name, secret string) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: secret}}}
 }
 
 func linux() map[string]string { return map[string]string{corev1.LabelOSStable: "linux"} }

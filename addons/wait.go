@@ -6,22 +6,24 @@ import (
 	"time"
 
 	"github.com/kubewright/kubewright/ops"
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/dynamic"
 )
 
-// Ready is the wish that something in the cluster works: a Node is Ready, a node's pod network is there, a DaemonSet or Deployment is
-// rolled out. Setting it is waiting for it, by watching.
+// Ready is the wish that something in the cluster works: a Node is Ready, a node's pod network is there, a workload is rolled out, a kind of objects can be
+// used, or whatever else says so by a condition. Setting it is waiting for it, by watching.
 type Ready struct {
-	Kind      string `json:"kind"` // Node, Network (of the node of that name), DaemonSet or Deployment
+	Kind      string `json:"kind"`            // Network is that of the node of that name, Addon one of ours
+	Group     string `json:"group,omitempty"` // of kinds that are not Kubernetes' own
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
+	Digest    string `json:"digest,omitempty"` // of an Addon: what is to be applied of it
 	Within    int    `json:"within"` // seconds
 	OK        bool   `json:"ok"`
 }
@@ -36,7 +38,52 @@ func (r Ready) Key() ops.Key {
 
 func (r Ready) absent() ops.Op { r.OK = false; return r }
 
-func isWait(op ops.Op) bool { _, ok := op.(Ready); return ok }
+func isWait(op ops.Op) bool {
+	switch op.(type) {
+	case Ready, Set, Pruned, Retired:
+		return true // what is around them comes before or after them
+	}
+	return false
+}
+
+// groups are those of the kinds that are waited for by name alone.
+var groups = map[string]string{
+	"Node": "", "ConfigMap": "", "DaemonSet": "apps", "Deployment": "apps", "StatefulSet": "apps", "Job": "batch",
+	definitionKind: "apiextensions.k8s.io", "APIService": "apiregistration.k8s.io",
+}
+
+// of finds where such things are. A kind that the API server did not know a moment ago may be known by now.
+func (r Ready) of(a *API) (dynamic.ResourceInterface, error) {
+	kind, group := r.Kind, r.Group
+	switch kind {
+	case "Network":
+		kind = "Node"
+	case kindAddon:
+		kind = "ConfigMap"
+	}
+	if known, ok := groups[kind]; ok {
+		group = known
+	}
+	mapping, err := a.mapper.RESTMapping(schema.GroupKind{Group: group, Kind: kind})
+	if err != nil {
+		return nil, err
+	}
+	if r.Namespace != "" {
+		return a.dynamic.Resource(mapping.Resource).Namespace(r.Namespace), nil
+	}
+	return a.dynamic.Resource(mapping.Resource), nil
+}
+
+// kindAddon is the kind of what waits for another addon.
+const kindAddon = "Addon"
+
+// object is the name of the object that is looked at.
+func (r Ready) object() string {
+	if r.Kind == kindAddon {
+		return setPrefix + r.Name
+	}
+	return r.Name
+}
 
 // Observe looks once.
 func (r Ready) Observe(ctx context.Context, m ops.Machine) (ops.Op, error) {
@@ -44,17 +91,14 @@ func (r Ready) Observe(ctx context.Context, m ops.Machine) (ops.Op, error) {
 	if err != nil {
 		return nil, err
 	}
-	var o runtime.Object
-	switch r.Kind {
-	case "Node", "Network":
-		o, err = a.clients.CoreV1().Nodes().Get(ctx, r.Name, metav1.GetOptions{})
-	case "DaemonSet":
-		o, err = a.clients.AppsV1().DaemonSets(r.Namespace).Get(ctx, r.Name, metav1.GetOptions{})
-	case "Deployment":
-		o, err = a.clients.AppsV1().Deployments(r.Namespace).Get(ctx, r.Name, metav1.GetOptions{})
-	default:
-		return nil, fmt.Errorf("nobody knows when a %s is ready", r.Kind)
+	where, err := r.of(a)
+	if meta.IsNoMatchError(err) {
+		return r.absent(), nil
 	}
+	if err != nil {
+		return nil, err
+	}
+	o, err := where.Get(ctx, r.object(), metav1.GetOptions{})
 	if errors.IsNotFound(err) {
 		return r.absent(), nil
 	}
@@ -76,8 +120,11 @@ func (r Ready) Set(ctx context.Context, m ops.Machine, _ ops.Op) error {
 	defer cancel()
 	last := "it does not exist"
 	for {
-		done, err := r.watchOnce(ctx, a.clients, &last)
+		done, err := r.watchOnce(ctx, a, &last)
 		if done {
+			if r.Kind == definitionKind {
+				a.mapper.Reset() // it knows the kind from now on
+			}
 			return nil
 		}
 		if run.Err() != nil {
@@ -99,19 +146,16 @@ func (r Ready) Set(ctx context.Context, m ops.Machine, _ ops.Op) error {
 	}
 }
 
-func (r Ready) watchOnce(ctx context.Context, c kubernetes.Interface, last *string) (bool, error) {
-	// Without a resource version a watch begins with what is there now.
-	opts := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", r.Name).String()}
-	var w watch.Interface
-	var err error
-	switch r.Kind {
-	case "Node", "Network":
-		w, err = c.CoreV1().Nodes().Watch(ctx, opts)
-	case "DaemonSet":
-		w, err = c.AppsV1().DaemonSets(r.Namespace).Watch(ctx, opts)
-	default:
-		w, err = c.AppsV1().Deployments(r.Namespace).Watch(ctx, opts)
+func (r Ready) watchOnce(ctx context.Context, a *API, last *string) (bool, error) {
+	where, err := r.of(a)
+	if meta.IsNoMatchError(err) {
+		a.mapper.Reset()
 	}
+	if err != nil {
+		return false, err
+	}
+	// Without a resource version a watch begins with what is there now.
+	w, err := where.Watch(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", r.object()).String()})
 	if err != nil {
 		return false, err
 	}
@@ -124,55 +168,13 @@ func (r Ready) watchOnce(ctx context.Context, c kubernetes.Interface, last *stri
 			*last = "it does not exist"
 			continue
 		}
-		if *last = r.lacks(e.Object); *last == "" {
+		o, ok := e.Object.(*unstructured.Unstructured)
+		if !ok {
+			continue
+		}
+		if *last = r.lacks(o); *last == "" {
 			return true, nil
 		}
 	}
 	return false, nil
-}
-
-// lacks says in a few words why an object is not ready, or nothing.
-func (r Ready) lacks(o runtime.Object) string {
-	switch o := o.(type) {
-	case *corev1.Node:
-		want, status, missing := corev1.NodeReady, corev1.ConditionTrue, "the kubelet has not said how it is"
-		if r.Kind == "Network" { // flannel says so once its CNI plugin can work
-			want, status, missing = corev1.NodeNetworkUnavailable, corev1.ConditionFalse, "the network addon has not set up the node"
-		}
-		for _, c := range o.Status.Conditions {
-			if c.Type == want {
-				if c.Status == status {
-					return ""
-				}
-				if c.Message == "" {
-					return fmt.Sprintf("its condition %s is %s", c.Type, c.Status)
-				}
-				return c.Message
-			}
-		}
-		return missing
-	case *appsv1.DaemonSet:
-		s := o.Status
-		if s.ObservedGeneration < o.Generation {
-			return "the controller has not seen it"
-		}
-		if s.DesiredNumberScheduled == 0 || s.NumberReady < s.DesiredNumberScheduled || s.UpdatedNumberScheduled < s.DesiredNumberScheduled {
-			return fmt.Sprintf("%d of %d pods are ready", s.NumberReady, s.DesiredNumberScheduled)
-		}
-		return ""
-	case *appsv1.Deployment:
-		s := o.Status
-		want := int32(1)
-		if o.Spec.Replicas != nil {
-			want = *o.Spec.Replicas
-		}
-		if s.ObservedGeneration < o.Generation {
-			return "the controller has not seen it"
-		}
-		if s.UpdatedReplicas < want || s.AvailableReplicas < want {
-			return fmt.Sprintf("%d of %d pods are available", s.AvailableReplicas, want)
-		}
-		return ""
-	}
-	return fmt.Sprintf("the API server answered with a %T", o)
 }

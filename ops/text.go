@@ -17,8 +17,11 @@ type masker interface{ masked() Op }
 // Masked is the op without secret bytes; digests stand in for them. Journals and reports hold only masked wishes. Observations hold no
 // secret to begin with.
 func Masked(op Op) Op {
-	if x, ok := op.(masker); ok {
+	switch x := op.(type) {
+	case masker:
 		return x.masked()
+	case interface{ Masked() Op }: // of another package
+		return x.Masked()
 	}
 	return op
 }
@@ -59,6 +62,8 @@ func Text(op Op) string {
 			return "authority: " + o.Name + "\ncertificate: known after apply\n"
 		}
 		return "authority: " + o.Name + "\npublic key: " + pki.Fingerprint(o.PEM) + "\n"
+	case interface{ Text() string }: // of another package
+		return o.Text()
 	default:
 		return fields(o)
 	}

@@ -34,7 +34,7 @@ func (t target) Name() string { return t.name }
 
 func newFleet(t *testing.T, c *inventory.Cluster, facts map[string]agent.Facts) *fleet {
 	t.Helper()
-	in := hosts(phases.Inputs(c, facts, lock()))
+	in := hosts(phases.Inputs(c, facts, lock(), nil))
 	works, err := engine.Expand(phases.Up(), in)
 	if err != nil {
 		t.Fatal(err)
@@ -239,7 +239,7 @@ func TestUpAndReset(t *testing.T) {
 				changes[name] = m.Changes()
 			}
 			f.settled("after a run", f.works)
-			later, err := engine.Expand(phases.Up(), hosts(phases.Inputs(row.cluster, f.laterFacts(), lock())))
+			later, err := engine.Expand(phases.Up(), hosts(phases.Inputs(row.cluster, f.laterFacts(), lock(), nil)))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -171,6 +171,8 @@ func objects(t *testing.T, works []engine.Work) string {
 				fmt.Fprintf(&out, "---\n# %s\n# %s with server %s\n", s.Why, op.Key(), op.Server)
 			case addons.Ready:
 				fmt.Fprintf(&out, "---\n# %s\n# wait for %s\n", s.Why, op.Key())
+			case addons.Retired:
+				fmt.Fprintf(&out, "---\n# %s\n# no addons but %v\n", s.Why, op.Addons)
 			default:
 				t.Errorf("%s: a cluster knows no %T", op.Key(), op)
 			}

@@ -15,7 +15,7 @@ import (
 func find(t *testing.T, c *inventory.Cluster, facts map[string]agent.Facts, host string, key ops.Key) (ops.Op, int) {
 	t.Helper()
 	var only []engine.At[phases.Input]
-	for _, at := range phases.Inputs(c, facts, lock()) {
+	for _, at := range phases.Inputs(c, facts, lock(), nil) {
 		if at.Name == host {
 			only = append(only, at)
 		}

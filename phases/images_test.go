@@ -157,7 +157,7 @@ func TestWhatTheLockLacksIsNamed(t *testing.T) {
 		}
 		l := lock()
 		l.Components = slices.Delete(l.Components, i, i+1)
-		in := slices.DeleteFunc(phases.Inputs(c, machineFacts(), l), func(at engine.At[phases.Input]) bool { return strings.HasPrefix(at.Name, "node-") })
+		in := slices.DeleteFunc(phases.Inputs(c, machineFacts(), l, nil), func(at engine.At[phases.Input]) bool { return strings.HasPrefix(at.Name, "node-") })
 		_, err := engine.Expand(phases.Up(), in) // what a worker needs, the master needs too
 		if slices.Contains(optional, gone.Name) {
 			if err != nil {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
+	"github.com/kubewright/kubewright/addons"
 	"github.com/kubewright/kubewright/agent"
 	"github.com/kubewright/kubewright/bundle"
 	"github.com/kubewright/kubewright/engine"
@@ -17,21 +19,40 @@ import (
 // ClusterTarget is the name of the target that is not a host: the cluster itself, through its API.
 const ClusterTarget = "cluster"
 
+// AddonTarget is the target of one addon: the cluster's API as well, but what fails on it harms no other.
+func AddonTarget(addon string) string { return addonTargets + addon }
+
+const addonTargets = "addon/"
+
+// OfCluster says whether a target is the cluster, or an addon in it.
+func OfCluster(target string) bool {
+	return target == ClusterTarget || strings.HasPrefix(target, addonTargets)
+}
+
 // Input is all that steps are computed from.
 type Input struct {
 	Cluster *inventory.Cluster
-	Host    inventory.Host         // the zero Host for the cluster target
+	Host    inventory.Host         // the zero Host for the cluster target and those of addons
+	Addon   addons.Addon           // the zero Addon for the others
 	Facts   map[string]agent.Facts // what each host said of itself, by its name
 	Lock    bundle.Lock
+	Texts   map[string][]byte // the bundle's files that are text for the cluster, by their names
 }
 
-// Inputs are the inputs of a cluster's hosts, in the inventory's order, and of the cluster target, which comes last.
-func Inputs(c *inventory.Cluster, facts map[string]agent.Facts, lock bundle.Lock) []engine.At[Input] {
+// Inputs are the inputs of a cluster's hosts, in the inventory's order, of the cluster target, and of its addons.
+func Inputs(c *inventory.Cluster, facts map[string]agent.Facts, lock bundle.Lock, texts map[string][]byte) []engine.At[Input] {
 	var out []engine.At[Input]
+	in := Input{Cluster: c, Facts: facts, Lock: lock, Texts: texts}
 	for _, h := range c.Spec.Hosts {
-		out = append(out, engine.At[Input]{Name: h.Name, In: Input{Cluster: c, Host: h, Facts: facts, Lock: lock}})
+		in.Host = h
+		out = append(out, engine.At[Input]{Name: h.Name, In: in})
 	}
-	return append(out, engine.At[Input]{Name: ClusterTarget, In: Input{Cluster: c, Facts: facts, Lock: lock}})
+	in.Host = inventory.Host{}
+	out = append(out, engine.At[Input]{Name: ClusterTarget, In: in})
+	for _, in.Addon = range addons.Of(c) {
+		out = append(out, engine.At[Input]{Name: AddonTarget(in.Addon.Name), In: in})
+	}
+	return out
 }
 
 // The predicates that say where a phase runs.
@@ -41,7 +62,8 @@ func onContainerd(in Input) bool   { return in.Host.Node() && !in.Host.Docker() 
 func onDocker(in Input) bool       { return in.Host.Docker() }
 func onControlPlane(in Input) bool { return in.Host.Has(inventory.ControlPlane) }
 func onRegistry(in Input) bool     { return in.Host.Has(inventory.Registry) }
-func onCluster(in Input) bool      { return in.Host.Name == "" }
+func onCluster(in Input) bool      { return in.Host.Name == "" && in.Addon.Name == "" }
+func onAddon(in Input) bool        { return in.Addon.Name != "" }
 func onWorkers(in Input) bool      { return in.Host.Node() && !in.Host.Has(inventory.ControlPlane) }
 
 // facts are the facts of the input's own host.
@@ -110,7 +132,7 @@ func (l *list) pulled(name string) ops.Image {
 	return ops.Image{Ref: l.pinned(name), Docker: l.in.Host.Docker(), Present: true}
 }
 
-// ofEveryNode are the images that one object of the cluster has run on any node.
+// ofEveryNode are the images that one object of the cluster has run on any node, besides those of addons.
 var ofEveryNode = []string{"kube-proxy", "flannel", "coredns"}
 
 // image finds an image in the form that whoever runs it can read: the host's own runtime or, where one reference is for all nodes, every runtime of
@@ -132,10 +154,12 @@ func (l *list) locked(name string) bundle.Component {
 	return c
 }
 
-// Stocked are the components that the cluster's registry holds: all, but without a Docker host nothing that only Docker needs.
+// Stocked are the components that the cluster's registry holds: all, but without a Docker host nothing that only Docker needs, and nothing that only addons
+// need which it is not to have.
 func Stocked(c *inventory.Cluster, lock bundle.Lock) []bundle.Component {
+	unused := addons.Unused(c)
 	return slices.DeleteFunc(slices.Clone(lock.Components), func(x bundle.Component) bool {
-		return !c.UsesDocker() && (x.Kind == bundle.KindGzip || x.Name == "cri-dockerd")
+		return !c.UsesDocker() && (x.Kind == bundle.KindGzip || x.Name == "cri-dockerd") || slices.Contains(unused, x.Name)
 	})
 }
 

@@ -19,7 +19,7 @@ func TestLaws(t *testing.T) {
 	}
 	for _, row := range worlds(t) {
 		t.Run(row.name, func(t *testing.T) {
-			in := hosts(phases.Inputs(row.cluster, row.facts, lock()))
+			in := hosts(phases.Inputs(row.cluster, row.facts, lock(), nil))
 			w := newWorld(row.cluster, row.facts, expand(t, row.cluster, row.facts))
 			laws.Check(t, laws.World{Prepare: w.prepare, Answer: w.answer, Every: every == "every"}, phases.Up(), in...)
 			for _, p := range w.problems {

@@ -26,6 +26,8 @@ func Up() []engine.Phase[Input] {
 		workerKubelet,
 		tools,
 		clusterReady,
+		retire,
 		dns,
+		addon,
 	}
 }

@@ -142,7 +142,7 @@ func readable(text string) string {
 func hosts(in []engine.At[phases.Input]) []engine.At[phases.Input] {
 	var out []engine.At[phases.Input]
 	for _, at := range in {
-		if at.Name != phases.ClusterTarget {
+		if !phases.OfCluster(at.Name) {
 			out = append(out, at)
 		}
 	}
@@ -151,7 +151,7 @@ func hosts(in []engine.At[phases.Input]) []engine.At[phases.Input] {
 
 func expand(t *testing.T, c *inventory.Cluster, facts map[string]agent.Facts) []engine.Work {
 	t.Helper()
-	works, err := engine.Expand(phases.Up(), phases.Inputs(c, facts, lock()))
+	works, err := engine.Expand(phases.Up(), phases.Inputs(c, facts, lock(), nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func TestUndoOfAChangedInventory(t *testing.T) {
 			if len(changed.Spec.Packages) == 0 {
 				changed.Spec.Packages = []inventory.Package{{Name: "nfs-common"}}
 			}
-			works, err := engine.Expand(phases.Up(), hosts(phases.Inputs(changed, f.laterFacts(), lock())))
+			works, err := engine.Expand(phases.Up(), hosts(phases.Inputs(changed, f.laterFacts(), lock(), nil)))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -78,13 +78,16 @@ func (f *fleet) drift(ctx context.Context, unreached error) (*engine.Plan, error
 			away[h.Name] = errors.New("belongs to another cluster")
 		}
 	}
-	works, err := engine.Expand(phases.Up(), phases.Inputs(f.cluster, f.allFacts(), f.bundle.Lock))
+	works, err := engine.Expand(phases.Up(), phases.Inputs(f.cluster, f.allFacts(), f.bundle.Lock, f.texts))
 	if err != nil {
 		return nil, err
 	}
 	var apart error
 	if _, err := f.api().Client(ctx); err != nil {
 		away[phases.ClusterTarget] = err
+		for _, a := range addons.Of(f.cluster) {
+			away[phases.AddonTarget(a.Name)] = err
+		}
 		if !errors.Is(err, addons.ErrNoCluster) || f.installed() {
 			apart = coded{exitConnect, fmt.Errorf("%s: %w", phases.ClusterTarget, err)}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/user"
 	"sync"
@@ -17,13 +18,15 @@ import (
 	"github.com/kubewright/kubewright/inventory"
 	"github.com/kubewright/kubewright/ops"
 	"github.com/kubewright/kubewright/phases"
+	"github.com/kubewright/kubewright/pki"
 	"github.com/kubewright/kubewright/preflight"
 )
 
 // fleet is the connections to a cluster's hosts and what goes over them. It is what the phases' questions are answered with.
 type fleet struct {
 	cluster *inventory.Cluster
-	bundle  *bundle.Bundle // nil where nothing is sent
+	bundle  *bundle.Bundle    // nil where nothing is sent
+	texts   map[string][]byte // what of the bundle is text for the cluster
 	hosts   map[string]*member
 	target  *addons.API     // the cluster itself, once it was asked for
 	answers *phases.Answers // set before anything is applied
@@ -80,6 +83,9 @@ func connectTo(ctx context.Context, c *inventory.Cluster, b *bundle.Bundle, host
 	f := &fleet{cluster: c, bundle: b, hosts: map[string]*member{}, signing: make(chan struct{}, maxSigning)}
 	bin, err := agentBinary()
 	if err != nil {
+		return f, err
+	}
+	if f.texts, err = addonTexts(c, b); err != nil {
 		return f, err
 	}
 	limits := host.NewLimits(maxHandshakes, maxUploads)
@@ -199,13 +205,23 @@ func (f *fleet) targets() []engine.Target {
 			out = append(out, m)
 		}
 	}
-	return append(out, f.api())
+	out = append(out, f.api())
+	for _, a := range addons.Of(f.cluster) {
+		out = append(out, f.api().Part(phases.AddonTarget(a.Name)))
+	}
+	return out
 }
 
 // api is the cluster as a target.
 func (f *fleet) api() *addons.API {
 	if f.target == nil {
-		f.target = addons.NewAPI(phases.ClusterTarget, f.rest)
+		f.target = addons.NewAPI(phases.ClusterTarget, f.rest).Signed(func(ctx context.Context, csr []byte, r pki.Request) ([]byte, error) {
+			holder, ok := phases.AuthorityHost(f.cluster, phases.KubernetesCA)
+			if !ok {
+				return nil, addons.ErrNoCluster
+			}
+			return f.Sign(ctx, holder.Name, phases.KubernetesCA, csr, r)
+		})
 	}
 	return f.target
 }
@@ -216,4 +232,29 @@ func (f *fleet) member(name string) (*member, error) {
 		return m, nil
 	}
 	return nil, fmt.Errorf("%s is not connected", name)
+}
+
+// addonTexts are the bundle's files that the cluster's addons are made from. What the bundle does not have is told by who needs it.
+func addonTexts(c *inventory.Cluster, b *bundle.Bundle) (map[string][]byte, error) {
+	texts := map[string][]byte{}
+	for _, a := range addons.Of(c) {
+		for _, name := range a.Texts {
+			if b == nil {
+				continue
+			}
+			component, err := b.Lock.File(name)
+			if err != nil {
+				continue
+			}
+			r, err := b.Blob(component.Digest)
+			if err != nil {
+				return nil, err
+			}
+			texts[name], err = io.ReadAll(r)
+			if err = errors.Join(err, r.Close()); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	return texts, nil
 }

@@ -41,14 +41,14 @@ func (f *fleet) promised(ctx context.Context, s *savedPlan) (*kept, []engine.Wor
 	if len(breaches) > 0 {
 		return nil, nil, broken(breaches)
 	}
-	works, err := engine.Expand(phases.Up(), phases.Inputs(f.cluster, s.Facts, f.bundle.Lock))
+	works, err := engine.Expand(phases.Up(), phases.Inputs(f.cluster, s.Facts, f.bundle.Lock, f.texts))
 	if err != nil {
 		return nil, nil, err
 	}
 	if breaches := engine.Steps(s.Targets, works); len(breaches) > 0 {
 		return nil, nil, broken(breaches)
 	}
-	fresh, err := engine.Expand(phases.Up(), phases.Inputs(f.cluster, f.facts(), f.bundle.Lock))
+	fresh, err := engine.Expand(phases.Up(), phases.Inputs(f.cluster, f.facts(), f.bundle.Lock, f.texts))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -114,7 +114,7 @@ func fillIn(works, fresh []engine.Work) []engine.Work {
 func (k *kept) check(ctx context.Context, plan *engine.Plan, api *addons.API, warn io.Writer) error {
 	breaches := plan.Breaches(k.Targets, k.half)
 	if _, err := api.Client(ctx); err != nil && k.sawCluster() {
-		inCluster := func(b engine.Breach) bool { return b.Target == api.Name() }
+		inCluster := func(b engine.Breach) bool { return phases.OfCluster(b.Target) }
 		breaches = slices.DeleteFunc(breaches, inCluster)
 		why := fmt.Sprintf("the API answered when the plan was made, and does not now: %v", err)
 		if k.begun() {
@@ -132,7 +132,7 @@ func (k *kept) check(ctx context.Context, plan *engine.Plan, api *addons.API, wa
 // sawCluster says whether the plan saw anything in the cluster that was as it should be.
 func (k *kept) sawCluster() bool {
 	return slices.ContainsFunc(k.Targets, func(p engine.Promise) bool {
-		return p.Target == phases.ClusterTarget && slices.ContainsFunc(p.Steps, func(s engine.PromisedStep) bool { return s.Was == nil })
+		return phases.OfCluster(p.Target) && slices.ContainsFunc(p.Steps, func(s engine.PromisedStep) bool { return s.Was == nil })
 	})
 }
 

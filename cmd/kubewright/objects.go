@@ -20,7 +20,7 @@ func (f *fleet) noteObjects(ctx context.Context, plan *engine.Plan, run string) 
 	var wishes []ops.Op
 	for _, w := range plan.Works {
 		for _, c := range w.Changes {
-			if w.Target == phases.ClusterTarget {
+			if phases.OfCluster(w.Target) {
 				wishes = append(wishes, c.Op)
 			}
 		}

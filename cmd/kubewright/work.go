@@ -39,7 +39,7 @@ func (f *fleet) work(ctx context.Context, care caution) ([]engine.Work, error) {
 	if err := f.fit(ctx, care); err != nil {
 		return nil, err
 	}
-	works, err := engine.Expand(phases.Up(), phases.Inputs(f.cluster, f.facts(), f.bundle.Lock))
+	works, err := engine.Expand(phases.Up(), phases.Inputs(f.cluster, f.facts(), f.bundle.Lock, f.texts))
 	if err != nil {
 		return nil, err
 	}
