@@ -56,12 +56,6 @@ func metricsObjects(image string) []runtime.Object {
 	reader.Labels = map[string]string{
 		"rbac.authorization.k8s.io/aggregate-to-admin": "true", "rbac.authorization.k8s.io/aggregate-to-edit": "true", "rbac.authorization.k8s.io/aggregate-to-view": "true",
 	}
-	authReader := &rbacv1.RoleBinding{
-		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "metrics-server-auth-reader"},
-		RoleRef:    roleRef("Role", "extension-apiserver-authentication-reader"),
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: ns, Name: name}},
-	}
 	return []runtime.Object{
 		serviceAccount(ns, name), reader,
 		clusterRole("system:metrics-server",
@@ -69,7 +63,7 @@ func metricsObjects(image string) []runtime.Object {
 			rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods", "nodes"}, Verbs: []string{"get", "list", "watch"}}),
 		clusterBinding("system:metrics-server", "system:metrics-server", ns, name),
 		clusterBinding("metrics-server:system:auth-delegator", "system:auth-delegator", ns, name),
-		authReader,
+		binding(ns, "metrics-server-auth-reader", "Role", "extension-apiserver-authentication-reader", ns, name),
 		service(ns, name, labels, port("https", 443, "https")),
 		deployment(ns, name, labels, "", 1, appsv1.DeploymentStrategy{
 			Type: appsv1.RollingUpdateDeploymentStrategyType, RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: &zero},

@@ -29,6 +29,24 @@ func clusterRole(name string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
 	}
 }
 
+func role(ns, name string, rules ...rbacv1.PolicyRule) *rbacv1.Role {
+	return &rbacv1.Role{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "Role"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
+		Rules:      rules,
+	}
+}
+
+// binding gives an account a role in one namespace, which may be another than the account's.
+func binding(ns, name, kind, role, accountNS, account string) *rbacv1.RoleBinding {
+	return &rbacv1.RoleBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
+		RoleRef:    roleRef(kind, role),
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: accountNS, Name: account}},
+	}
+}
+
 // daemonSet runs a pod on every node. Its pods are replaced when what they read changes, because the pod template carries a digest of it.
 func daemonSet(ns, name string, labels map[string]string, reads string, spec corev1.PodSpec) *appsv1.DaemonSet {
 	ten := intstr.FromString("10%")

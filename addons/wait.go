@@ -24,7 +24,7 @@ type Ready struct {
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
 	Digest    string `json:"digest,omitempty"` // of an Addon: what is to be applied of it
-	Within    int    `json:"within"` // seconds
+	Within    int    `json:"within"`           // seconds
 	OK        bool   `json:"ok"`
 }
 

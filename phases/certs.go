@@ -122,6 +122,9 @@ var nodeCerts = engine.Phase[Input]{
 			l.add("the node knows its API server by this authority", trust(in, KubernetesCA, caCert(KubernetesCA)))
 		}
 		l.add("the kubelet's own state", ops.Dir{Path: "/var/lib/kubelet", Mode: 0o700, Owned: true})
+		if s := in.Cluster.Spec.Addons.Storage; s.Enabled {
+			l.add("the volumes of pods", ops.Dir{Path: s.Path, Mode: 0o755, Owned: true})
+		}
 		l.add("the kubelet logs in as this node and renews the certificate itself", ops.Certificate{
 			Request: pki.Request{
 				CommonName: "system:node:" + in.Host.Name, Organization: []string{"system:nodes"},

@@ -31,6 +31,9 @@ func openings(in Input) []opening {
 			opening{"Services of the type NodePort", "30000-32767", "tcp", nil},
 			opening{"Services of the type NodePort", "30000-32767", "udp", nil})
 	}
+	if web := in.Cluster.Spec.Addons.Ingress; web.Enabled && web.Expose == inventory.ExposeHostPort && in.Host.Has(inventory.Worker) {
+		out = append(out, opening{"the addon ingress", "80", "tcp", nil}, opening{"the addon ingress", "443", "tcp", nil})
+	}
 	if in.Host.Has(inventory.Registry) {
 		out = append(out, opening{"hosts fetch programs and images", fmt.Sprint(in.Cluster.Spec.Registry.Port), "tcp", addresses(in.Cluster.Spec.Hosts)})
 	}

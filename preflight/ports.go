@@ -28,7 +28,12 @@ func ports(c *inventory.Cluster) []port {
 	tcp := func(n int, program string, local bool, on, from func(inventory.Host) bool) port {
 		return port{Opening: agent.Opening{Port: n, Protocol: "tcp"}, program: program, local: local, on: on, from: from}
 	}
+	web := func(h inventory.Host) bool {
+		in := c.Spec.Addons.Ingress
+		return in.Enabled && in.Expose == inventory.ExposeHostPort && h.Has(inventory.Worker)
+	}
 	return []port{
+		tcp(80, "", false, web, nobody), tcp(443, "", false, web, nobody),
 		tcp(6443, "kube-apiserver", false, controls, node),
 		tcp(2379, "etcd", false, controls, controls), tcp(2380, "etcd", false, controls, controls), tcp(2381, "etcd", true, controls, nobody),
 		tcp(10257, "kube-controller", true, controls, nobody), tcp(10259, "kube-scheduler", true, controls, nobody),
@@ -115,7 +120,10 @@ func holder(held agent.Listener) string {
 func purpose(p port) string {
 	switch p.program {
 	case "":
-		return "the pod network"
+		if p.Port == vxlan {
+			return "the pod network"
+		}
+		return "the addon ingress"
 	case "kube-controller":
 		return "kube-controller-manager"
 	case "registry":
