@@ -19,6 +19,13 @@ func wrote(t *testing.T, settings string) {
 	if err := os.WriteFile(filepath.Join(config, "go", "env"), []byte(settings), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	// Go counts what it does in the same folder, and a test that is over removes it.
+	if err := os.Mkdir(filepath.Join(config, "go", "telemetry"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(config, "go", "telemetry", "mode"), []byte("off"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("XDG_CONFIG_HOME", config)
 	t.Setenv("GOENV", "")
 }
