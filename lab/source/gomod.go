@@ -21,10 +21,11 @@ type goModule struct {
 	Replace []struct {
 		Old, New struct{ Path, Version string }
 	}
+	Exclude []struct{ Path, Version string }
 }
 
 // goMod renders the go.mod of a build. What does not carry over from the first source's own go.mod by itself is repeated:
-// the go line and godebug settings (they decide how its programs behave) and the replacements.
+// the go line and godebug settings (they decide how its programs behave), the replacements and the exclusions.
 func (b *builder) goMod(ctx context.Context, r goBuild) ([]byte, error) {
 	var upstream goModule
 	for i, s := range b.sources(r) {
@@ -70,6 +71,9 @@ func (b *builder) renderGoMod(r goBuild, upstream goModule) []byte {
 		default:
 			fmt.Fprintf(&w, "\nreplace %s => %s %s\n", strings.TrimSpace(p.Old.Path+" "+p.Old.Version), p.New.Path, p.New.Version)
 		}
+	}
+	for _, e := range upstream.Exclude {
+		fmt.Fprintf(&w, "\nexclude %s %s\n", e.Path, e.Version)
 	}
 	for _, s := range r.Stubs {
 		fmt.Fprintf(&w, "\nreplace %s => ./%s\n", s.Module, s.Dir)

@@ -43,9 +43,10 @@ require example.com/b v0.5.0
 `,
 		},
 		{
-			name:     "forks are followed, with and without a version",
-			upstream: `{"Go": "1.25.0", "Replace": [{"Old": {"Path": "x"}, "New": {"Path": "y", "Version": "v1.0.0"}}, {"Old": {"Path": "z", "Version": "v2.0.0"}, "New": {"Path": "z", "Version": "v2.0.1"}}]}`,
-			recipe:   goBuild{Name: "forked", Sources: []string{"b"}},
+			name: "forks are followed, with and without a version, and what is excluded stays out",
+			upstream: `{"Go": "1.25.0", "Replace": [{"Old": {"Path": "x"}, "New": {"Path": "y", "Version": "v1.0.0"}}, {"Old": {"Path": "z", "Version": "v2.0.0"}, "New": {"Path": "z", "Version": "v2.0.1"}}],
+				"Exclude": [{"Path": "w", "Version": "v3.0.83+incompatible"}]}`,
+			recipe: goBuild{Name: "forked", Sources: []string{"b"}},
 			want: `module kubewright.internal/forked
 
 go 1.25.0
@@ -55,6 +56,8 @@ require example.com/b v0.5.0
 replace x => y v1.0.0
 
 replace z v2.0.0 => z v2.0.1
+
+exclude w v3.0.83+incompatible
 `,
 		},
 		{
