@@ -2,6 +2,7 @@ package bundle
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -21,22 +22,39 @@ type Wanted struct {
 	Components []WantedComponent `json:"components"`
 }
 
-// Source is a Go module that something is built from.
+// Source is what something is built from: a Go module, or a Debian package. Debian packages are not pinned; the machine's own apt checks their
+// signatures, and the bundle's lock says which version it had on the day of the build.
 type Source struct {
 	Module  string `json:"module"`
 	Version string `json:"version"`
 	Sum     string `json:"sum"` // the h1 sum of the module's zip
+	Debian  string `json:"debian,omitempty"`
 }
 
-// String is MODULE@VERSION.
-func (s Source) String() string { return s.Module + "@" + s.Version }
+// String is MODULE@VERSION, or debian:PACKAGE.
+func (s Source) String() string {
+	if s.Debian != "" {
+		return "debian:" + s.Debian
+	}
+	return s.Module + "@" + s.Version
+}
+
+func (s Source) check() error {
+	switch {
+	case s.Debian != "" && (s.Module != "" || s.Version != "" || s.Sum != ""):
+		return errors.New("a Debian package has no module, version or sum here: which version it is, apt says when the bundle is built")
+	case s.Debian == "" && (s.Module == "" || s.Version == "" || s.Sum == ""):
+		return errors.New("module, version and sum are all needed")
+	}
+	return nil
+}
 
 // WantedComponent is a component before it is built.
 type WantedComponent struct {
 	Name    string `json:"name"`
 	Kind    string `json:"kind"`
 	Source  string `json:"source"`            // a key of Sources
-	Version string `json:"version,omitempty"` // the source's, unless given
+	Version string `json:"version,omitempty"` // the source's, unless given; empty for a Debian package's
 }
 
 // Want returns the committed lock.
@@ -57,8 +75,8 @@ func parseWanted(text []byte) (Wanted, error) {
 		return Wanted{}, err
 	}
 	for name, s := range w.Sources {
-		if s.Module == "" || s.Version == "" || s.Sum == "" {
-			return Wanted{}, fmt.Errorf("source %s: module, version and sum are all needed", name)
+		if err := s.check(); err != nil {
+			return Wanted{}, fmt.Errorf("source %s: %w", name, err)
 		}
 	}
 	seen := map[string]bool{}
@@ -69,6 +87,9 @@ func parseWanted(text []byte) (Wanted, error) {
 		}
 		if c.Kind != KindFile && c.Kind != KindImage {
 			return Wanted{}, fmt.Errorf("component %s: unknown kind %q", c.Name, c.Kind)
+		}
+		if s.Debian != "" && (c.Kind != KindImage || c.Version != "") {
+			return Wanted{}, fmt.Errorf("component %s: of a Debian package there is only an image, and its version is the package's", c.Name)
 		}
 		if c.Version == "" {
 			w.Components[i].Version = s.Version
@@ -82,7 +103,7 @@ func parseWanted(text []byte) (Wanted, error) {
 	return w, nil
 }
 
-// Component starts the bundle's component: everything that is known before it is built.
+// Component starts the bundle's component: everything that is known before it is built. The version of a Debian package is not.
 func (w Wanted) Component(c WantedComponent) Component {
 	s := w.Sources[c.Source]
 	return Component{
@@ -99,9 +120,9 @@ func (w Wanted) Component(c WantedComponent) Component {
 // Version returns the version of a component, as its tag in the registry has it.
 func (w Wanted) Version(kind, name string) (string, error) {
 	for _, c := range w.Components {
-		if c.Kind == kind && c.Name == name {
+		if c.Kind == kind && c.Name == name && c.Version != "" {
 			return c.Version, nil
 		}
 	}
-	return "", fmt.Errorf("no %s %q is wanted", kind, name)
+	return "", fmt.Errorf("no %s %q of a known version is wanted", kind, name)
 }

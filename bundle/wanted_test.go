@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,6 +17,16 @@ func TestTheCommittedLockIsSound(t *testing.T) {
 		got := w.Component(c)
 		got.Digest = "sha256:" + strings.Repeat("0", 64)
 		got.Manifest = got.Digest
+		if debian := w.Sources[c.Source].Debian; debian != "" {
+			if got.Version != "" || got.Sum != "" || got.Source != "debian:"+debian {
+				t.Errorf("%s: %+v claims to know what only a build finds out", got.Repository, got)
+			}
+			got.Version = "1.0"
+			if err := got.check(); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
 		if err := got.check(); err != nil {
 			t.Error(err)
 		}
@@ -24,8 +35,9 @@ func TestTheCommittedLockIsSound(t *testing.T) {
 		}
 	}
 	for name := range w.Sources {
-		// etcdutl is part of the etcd image and has no component of its own.
-		if !used[name] && name != "etcdutl" {
+		// These are part of what another source makes, and have no component of their own.
+		part := []string{"etcdutl"}
+		if !used[name] && !slices.Contains(part, name) {
 			t.Errorf("source %s is not used", name)
 		}
 	}
@@ -33,8 +45,12 @@ func TestTheCommittedLockIsSound(t *testing.T) {
 
 func TestALockThatMakesNoSenseIsRefused(t *testing.T) {
 	const source = "sources: {a: {module: m, version: v1.0.0, sum: h1:x}}\n"
+	const debian = "sources: {a: {debian: busybox}}\n"
 	for _, row := range []struct{ text, want string }{
 		{"sources: {a: {module: m, version: v1.0.0}}", "source a: module, version and sum are all needed"},
+		{"sources: {a: {debian: busybox, version: v1.0.0}}", "source a: a Debian package has no module, version or sum here"},
+		{debian + "components: [{name: x, kind: file, source: a}]", "component x: of a Debian package there is only an image"},
+		{debian + "components: [{name: x, kind: image, source: a, version: v1.0.0}]", "its version is the package's"},
 		{source + "components: [{name: x, kind: image, source: b}]", `component x: there is no source "b"`},
 		{source + "components: [{name: x, kind: chart, source: a}]", `component x: unknown kind "chart"`},
 		{source + "components: [{name: x, kind: image, source: a, digest: y}]", `unknown field "digest"`},
@@ -58,5 +74,19 @@ func TestTagsFollowKubeadm(t *testing.T) {
 	}
 	if _, err := Want().Version(KindFile, "pause"); err == nil {
 		t.Error("pause is not a program")
+	}
+	if _, err := Want().Version(KindImage, "busybox"); err == nil {
+		t.Error("nobody knows before the build which version Debian's busybox has")
+	}
+}
+
+func TestModulesOfOneRepositoryAreOfOneVersion(t *testing.T) {
+	sources := Want().Sources
+	for name, as := range map[string]string{
+		"etcdctl": "etcd", "etcdutl": "etcd",
+	} {
+		if sources[name].Version != sources[as].Version {
+			t.Errorf("%s is %s, %s is %s", name, sources[name].Version, as, sources[as].Version)
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -29,7 +28,7 @@ func (b *builder) assemble(ctx context.Context, out string) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := a.add(ctx, b.want.Component(c)); err != nil {
+			if err := a.add(ctx, c); err != nil {
 				return fmt.Errorf("%s %s: %w", c.Kind, c.Name, err)
 			}
 		}
@@ -50,7 +49,8 @@ type sharedLayer struct {
 	packages []string
 }
 
-func (a *assembly) add(ctx context.Context, c bundle.Component) error {
+func (a *assembly) add(ctx context.Context, wanted bundle.WantedComponent) error {
+	c := a.want.Component(wanted)
 	if c.Kind == bundle.KindFile {
 		name, err := a.program(buildOf(c.Name) + "/" + c.Name)
 		if err != nil {
@@ -63,7 +63,7 @@ func (a *assembly) add(ctx context.Context, c bundle.Component) error {
 		return fmt.Errorf("there is no recipe for it")
 	}
 	for _, f := range forms {
-		if err := a.image(ctx, c, images[i], f); err != nil {
+		if err := a.image(ctx, c, a.want.Sources[wanted.Source].Debian, images[i], f); err != nil {
 			return err
 		}
 	}
@@ -83,7 +83,8 @@ func (b *builder) program(name string) (string, error) {
 	return filepath.Join(b.cache, b.programs(goBuilds[i]), program), nil
 }
 
-func (a *assembly) image(ctx context.Context, c bundle.Component, m image, f form) error {
+// image adds an image in one form. If it is from a Debian package, that is named.
+func (a *assembly) image(ctx context.Context, c bundle.Component, debian string, m image, f form) error {
 	c.Kind = f.kind
 	var layers []bundle.Layer
 	for _, name := range m.Shared {
@@ -94,38 +95,75 @@ func (a *assembly) image(ctx context.Context, c bundle.Component, m image, f for
 		layers = append(layers, s.layer)
 		c.Packages = append(c.Packages, s.packages...)
 	}
+	t, packages, err := a.ownLayer(ctx, m)
+	if err != nil {
+		return err
+	}
+	if len(t) > 0 {
+		own, err := addLayer(a.w, f, t)
+		if err != nil {
+			return err
+		}
+		layers = append(layers, own)
+	}
+	c.Packages = append(c.Packages, packages...)
+	slices.Sort(c.Packages)
+	c.Packages = slices.Compact(c.Packages)
+	if debian != "" {
+		if err := fromPackage(&c, debian); err != nil {
+			return err
+		}
+	}
+	return a.w.AddImage(c, v1.ConfigFile{Config: m.Config}, layers...)
+}
+
+// ownLayer is what an image has beside its shared layers, and the packages that it is from.
+func (a *assembly) ownLayer(ctx context.Context, m image) (tree, []string, error) {
 	t := tree{}
 	for _, p := range slices.Sorted(maps.Keys(m.Files)) {
 		n, err := a.programNode(m.Files[p])
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		t[p] = n
 	}
 	for p, target := range m.Links {
 		t[p] = node{link: target}
 	}
+	for p, text := range m.Texts {
+		t[p] = fileNode([]byte(text), 0o644)
+	}
 	for _, p := range m.Dirs {
 		t[p] = node{mode: 0o777, dir: true}
 	}
-	if m.Certs {
-		d, err := a.debian(ctx, "certs", []string{"ca-certificates"})
-		if err != nil {
-			return err
-		}
-		pkg, err := addCerts(t, d)
-		if err != nil {
-			return err
-		}
-		c.Packages = append(c.Packages, pkg)
+	if !m.Certs {
+		return t, nil, nil
 	}
-	own, err := addLayer(a.w, f, t)
+	d, err := a.debian(ctx, "certs", []string{"ca-certificates"})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	slices.Sort(c.Packages)
-	c.Packages = slices.Compact(c.Packages)
-	return a.w.AddImage(c, v1.ConfigFile{Config: m.Config}, append(layers, own)...)
+	pkg, err := addCerts(t, d)
+	return t, []string{pkg}, err
+}
+
+// fromPackage gives an image the version that its Debian package has, which only a build finds out.
+func fromPackage(c *bundle.Component, pkg string) error {
+	for _, p := range c.Packages {
+		if name, version, _ := strings.Cut(p, "="); name == pkg {
+			c.Version, c.Source = tagOf(version), "debian:"+p
+			return nil
+		}
+	}
+	return fmt.Errorf("nothing in it is from the package %s", pkg)
+}
+
+// tagOf writes the version of a Debian package as a tag, which can have neither its epoch nor all of its signs.
+func tagOf(version string) string {
+	if _, rest, ok := strings.Cut(version, ":"); ok {
+		version = rest
+	}
+	return strings.NewReplacer("+", "-", "~", "-").Replace(version)
 }
 
 func (b *builder) programNode(name string) (node, error) {
@@ -177,74 +215,4 @@ func (a *assembly) sharedLayer(ctx context.Context, name string, f form) (shared
 	s := sharedLayer{layer: l, packages: packages}
 	a.shared[f.kind+" "+name] = s
 	return s, nil
-}
-
-// tree chooses a layer's files from the packages.
-func (r debianLayer) tree(d debian) (tree, []string, error) {
-	c := chosen{from: d, names: map[string]bool{}}
-	for _, pattern := range r.Files {
-		names, err := d.match(pattern)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, n := range names {
-			if err := c.take(n); err != nil {
-				return nil, nil, err
-			}
-		}
-	}
-	t := tree{
-		"etc/passwd":        fileNode([]byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"), 0o644),
-		"etc/group":         fileNode([]byte("root:x:0:\nnogroup:x:65534:\n"), 0o644),
-		"etc/nsswitch.conf": fileNode([]byte("hosts: files dns\n"), 0o644),
-		"root":              {mode: 0o700, dir: true},
-		"run":               {mode: 0o755, dir: true},
-		"tmp":               {mode: 0o1777, dir: true},
-		"var/tmp":           {mode: 0o1777, dir: true},
-	}
-	for _, top := range []string{"bin", "sbin", "lib", "lib64"} {
-		t[top] = node{link: "usr/" + top}
-		t["usr/"+top] = node{mode: 0o755, dir: true}
-	}
-	for name := range c.names {
-		f := d.files[name]
-		t[name] = node{mode: f.mode, link: f.link}
-		if f.link == "" {
-			t[name] = fileNode(f.data, f.mode)
-		}
-	}
-	for name, target := range r.Links {
-		t[name] = node{link: target}
-	}
-	packages := c.packages()
-	if r.Certs {
-		pkg, err := addCerts(t, d)
-		if err != nil {
-			return nil, nil, err
-		}
-		packages = append(packages, pkg)
-	}
-	for _, pkg := range packages {
-		name, _, _ := strings.Cut(pkg, "=")
-		copyright := "usr/share/doc/" + name + "/copyright"
-		if f, ok := d.files[copyright]; ok && f.link == "" {
-			t[copyright] = fileNode(f.data, 0o644)
-		}
-	}
-	return t, packages, nil
-}
-
-// addCerts adds the public certificate authorities as the one file that programs look for. It returns their package.
-func addCerts(t tree, d debian) (string, error) {
-	names, err := d.match("usr/share/ca-certificates/mozilla/*.crt")
-	if err != nil {
-		return "", err
-	}
-	var all bytes.Buffer
-	for _, n := range names {
-		all.Write(bytes.TrimSpace(d.files[n].data))
-		all.WriteByte('\n')
-	}
-	t["etc/ssl/certs/ca-certificates.crt"] = fileNode(all.Bytes(), 0o644)
-	return d.files[names[0]].pkg, nil
 }

@@ -31,7 +31,10 @@ func (c *chosen) take(name string) error {
 		if !path.IsAbs(to) {
 			to = path.Join(path.Dir(name), to)
 		}
-		return c.take(merged(to))
+		if to = merged(to); c.from.folder(to) {
+			return nil // what is taken of the folder, the recipe names
+		}
+		return c.take(to)
 	}
 	libs, err := needs(f.data)
 	if err != nil {

@@ -109,6 +109,16 @@ func merged(name string) string {
 	return name
 }
 
+// folder reports whether a package has files below that path.
+func (d debian) folder(name string) bool {
+	for n := range d.files {
+		if strings.HasPrefix(n, name+"/") {
+			return true
+		}
+	}
+	return false
+}
+
 // match returns the paths that a pattern names, sorted.
 func (d debian) match(pattern string) ([]string, error) {
 	var found []string

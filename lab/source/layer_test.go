@@ -117,6 +117,9 @@ func packages(t *testing.T) debian {
 			{Name: "./lib/ld-2.so", Typeflag: tar.TypeReg, Mode: 0o755},
 			{Name: "./usr/share/doc/old/copyright", Typeflag: tar.TypeReg, Mode: 0o644},
 			{Name: "./usr/share/man/ip.8", Typeflag: tar.TypeReg, Mode: 0o644},
+			{Name: "./usr/share/page/js", Typeflag: tar.TypeSymlink, Linkname: "../js"},
+			{Name: "./usr/share/js/page.js", Typeflag: tar.TypeReg, Mode: 0o644},
+			{Name: "./usr/share/js/other.js", Typeflag: tar.TypeReg, Mode: 0o644},
 		},
 		"new=2": {
 			{Name: "./usr/sbin/nft", Typeflag: tar.TypeSymlink, Linkname: "../bin/nft-real"},
@@ -143,7 +146,7 @@ func packages(t *testing.T) debian {
 
 func TestALayerTakesWhatIsNamedAndWhatThatNeeds(t *testing.T) {
 	r := debianLayer{
-		Files: []string{"usr/bin/ip", "usr/sbin/n*", "usr/lib64/ld.so"},
+		Files: []string{"usr/bin/ip", "usr/sbin/n*", "usr/lib64/ld.so", "usr/share/page/*", "usr/share/js/page.js"},
 		Links: map[string]string{"usr/bin/alias": "ip"},
 	}
 	got, from, err := r.tree(packages(t))
@@ -151,12 +154,12 @@ func TestALayerTakesWhatIsNamedAndWhatThatNeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"usr/bin/ip", "usr/sbin/nft", "usr/bin/nft-real", "usr/lib64/ld.so", "usr/lib/ld-2.so",
-		"usr/bin/alias", "usr/share/doc/old/copyright", "bin", "etc/passwd"} {
+		"usr/bin/alias", "usr/share/doc/old/copyright", "bin", "etc/passwd", "usr/share/page/js", "usr/share/js/page.js"} {
 		if _, ok := got[name]; !ok {
 			t.Errorf("%s is not in the layer", name)
 		}
 	}
-	for _, name := range []string{"usr/share/man/ip.8", "usr/bin/same"} {
+	for _, name := range []string{"usr/share/man/ip.8", "usr/bin/same", "usr/share/js/other.js"} {
 		if _, ok := got[name]; ok {
 			t.Errorf("%s is in the layer", name)
 		}

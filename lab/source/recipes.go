@@ -1,6 +1,8 @@
 package source
 
 import (
+	"slices"
+
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
@@ -28,8 +30,11 @@ type stub struct {
 const componentVersion = "k8s.io/component-base/version."
 const clientVersion = "k8s.io/client-go/pkg/version."
 
-// goBuilds lists everything that is compiled, the longest first.
-var goBuilds = []goBuild{
+// goBuilds lists everything that is compiled.
+var goBuilds = slices.Concat(clusterBuilds, addonBuilds)
+
+// clusterBuilds lists what a cluster is made of, the longest first.
+var clusterBuilds = []goBuild{
 	{
 		Name:    "kubernetes",
 		Sources: []string{"kubernetes"},
@@ -168,6 +173,7 @@ type image struct {
 	Shared []string          // keys of sharedLayers
 	Files  map[string]string // path -> program, as BUILD/PROGRAM
 	Links  map[string]string // path -> target
+	Texts  map[string]string // path -> what is written there
 	Dirs   []string          // writable directories
 	Certs  bool              // the public certificate authorities
 	Config v1.Config
@@ -193,7 +199,10 @@ func onBase(m image) image {
 }
 
 // images lists the images.
-var images = []image{
+var images = slices.Concat(clusterImages, addonImages)
+
+// clusterImages are those that a cluster cannot be without, and agnhost.
+var clusterImages = []image{
 	plain("kube-apiserver", "kube-apiserver"),
 	plain("kube-controller-manager", "kube-controller-manager"),
 	plain("kube-scheduler", "kube-scheduler"),
@@ -224,61 +233,4 @@ var images = []image{
 		Certs:  true,
 		Config: v1.Config{Env: []string{defaultPath}, Entrypoint: []string{"/agnhost"}, Cmd: []string{"pause"}},
 	},
-}
-
-// debianLayer is a layer of chosen files from Debian packages. Shared libraries come along by themselves, and so does
-// each package's copyright file; documentation, locales and everything else stays behind.
-type debianLayer struct {
-	Packages []string
-	Files    []string          // paths or path.Match patterns, as in a system whose /bin and /lib are links into /usr
-	Programs map[string]string // path -> program of ours, as BUILD/PROGRAM
-	Links    map[string]string // path -> target
-	Certs    bool
-}
-
-// sharedLayers are fetched and unpacked once by a host, however many images have them.
-var sharedLayers = map[string]debianLayer{
-	"busybox": {
-		Packages: []string{"busybox-static"},
-		Files:    []string{"usr/bin/busybox"},
-		Links: links("usr/bin/", "busybox", "cat", "cp", "date", "df", "echo", "env", "false", "find", "grep", "head", "hostname", "id",
-			"ln", "ls", "mkdir", "mount", "mv", "nc", "nslookup", "ping", "ps", "rm", "sed", "sh", "sleep", "stat", "tail", "test",
-			"touch", "tr", "true", "umount", "uname", "vi", "wc", "wget", "xargs"),
-	},
-	"nettools": {
-		Packages: []string{"iptables", "nftables", "ipset", "conntrack", "kmod", "iproute2", "netbase", "ca-certificates"},
-		Files: []string{
-			"usr/sbin/xtables-nft-multi", "usr/sbin/xtables-legacy-multi", "usr/lib/*-linux-gnu/xtables/*.so",
-			"usr/sbin/nft", "usr/sbin/ipset", "usr/sbin/conntrack", "usr/bin/kmod", "usr/bin/ip",
-			"etc/protocols", "etc/services", "etc/ethertypes",
-		},
-		Programs: map[string]string{"usr/sbin/iptables-choose": "iptables-choose/iptables-choose"},
-		Links: merge(
-			links("usr/sbin/", "iptables-choose", "iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"),
-			links("usr/sbin/", "xtables-nft-multi", "iptables-nft", "iptables-nft-save", "iptables-nft-restore", "ip6tables-nft",
-				"ip6tables-nft-save", "ip6tables-nft-restore", "ebtables", "arptables"),
-			links("usr/sbin/", "xtables-legacy-multi", "iptables-legacy", "iptables-legacy-save", "iptables-legacy-restore",
-				"ip6tables-legacy", "ip6tables-legacy-save", "ip6tables-legacy-restore"),
-			links("usr/sbin/", "../bin/kmod", "modprobe", "lsmod", "modinfo"),
-		),
-		Certs: true,
-	},
-}
-
-func links(dir, target string, names ...string) map[string]string {
-	m := map[string]string{}
-	for _, n := range names {
-		m[dir+n] = target
-	}
-	return m
-}
-
-func merge(ms ...map[string]string) map[string]string {
-	all := map[string]string{}
-	for _, m := range ms {
-		for k, v := range m {
-			all[k] = v
-		}
-	}
-	return all
 }

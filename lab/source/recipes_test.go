@@ -39,16 +39,16 @@ func TestEveryImageRecipeIsWantedAndCanBeMade(t *testing.T) {
 		}
 	}
 	for _, m := range images {
-		if _, err := b.want.Version(bundle.KindImage, m.Name); err != nil {
-			t.Error(err)
+		if !slices.ContainsFunc(b.want.Components, func(c bundle.WantedComponent) bool { return c.Kind == bundle.KindImage && c.Name == m.Name }) {
+			t.Errorf("nobody wants the image %s", m.Name)
 		}
 		for p, program := range m.Files {
 			if !built[program] {
 				t.Errorf("%s: %s: nothing builds %s", m.Name, p, program)
 			}
 		}
-		if entry := strings.TrimPrefix(m.Config.Entrypoint[0], "/"); m.Files[entry] == "" {
-			t.Errorf("%s: its entrypoint %s is not in it", m.Name, entry)
+		if !starts(m) {
+			t.Errorf("%s: what it starts, %s, is not in it", m.Name, slices.Concat(m.Config.Entrypoint, m.Config.Cmd))
 		}
 		for _, l := range m.Shared {
 			r, ok := sharedLayers[l]
@@ -62,6 +62,23 @@ func TestEveryImageRecipeIsWantedAndCanBeMade(t *testing.T) {
 			}
 		}
 	}
+}
+
+// starts reports whether the program that an image starts is in it.
+func starts(m image) bool {
+	program := slices.Concat(m.Config.Entrypoint, m.Config.Cmd)[0]
+	if _, own := m.Files[strings.TrimPrefix(program, "/")]; own {
+		return true
+	}
+	for _, name := range m.Shared {
+		l := sharedLayers[name]
+		for _, p := range []string{strings.TrimPrefix(program, "/"), "usr/bin/" + program} {
+			if _, link := l.Links[p]; link || slices.Contains(l.Files, p) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func TestEveryBuildNamesSourcesOfTheLock(t *testing.T) {
@@ -162,5 +179,18 @@ func TestLinkerFlags(t *testing.T) {
 	want := "-s -w -X k8s.io/kubernetes/v.gitVersion=v1.36.4 -X v.minor=36 -linkmode external -extldflags '-static -Wl,--build-id=none'"
 	if got := ldflags(r, b.expander(r)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestAnImageFromADebianPackageHasItsVersion(t *testing.T) {
+	c := bundle.Component{Name: "busybox", Packages: []string{"busybox-static=1:1.35.0-4+deb12u1~b1", "libc6=2.36"}}
+	if err := fromPackage(&c, "busybox-static"); err != nil {
+		t.Fatal(err)
+	}
+	if c.Version != "1.35.0-4-deb12u1-b1" || c.Source != "debian:busybox-static=1:1.35.0-4+deb12u1~b1" {
+		t.Errorf("got version %s of %s", c.Version, c.Source)
+	}
+	if err := fromPackage(&c, "busybox"); err == nil || !strings.Contains(err.Error(), "nothing in it is from the package busybox") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -1,0 +1,95 @@
+package source
+
+// debianLayer is a layer of chosen files from Debian packages. Shared libraries come along by themselves, and so does
+// each package's copyright file; documentation, locales and everything else stays behind.
+type debianLayer struct {
+	Packages []string
+	Files    []string          // paths or path.Match patterns, as in a system whose /bin and /lib are links into /usr
+	Programs map[string]string // path -> program of ours, as BUILD/PROGRAM
+	Links    map[string]string // path -> target
+	Users    map[string]int    // beside root and nobody, each with a group of the same name and number
+	Certs    bool
+}
+
+// sharedLayers are fetched and unpacked once by a host, however many images have them.
+var sharedLayers = map[string]debianLayer{
+	"busybox": {
+		Packages: []string{"busybox-static"},
+		Files:    []string{"usr/bin/busybox"},
+		Links: links("usr/bin/", "busybox", "cat", "cp", "date", "df", "echo", "env", "false", "find", "grep", "head", "hostname", "id",
+			"ln", "ls", "mkdir", "mount", "mv", "nc", "nslookup", "ping", "ps", "rm", "sed", "sh", "sleep", "stat", "tail", "test",
+			"touch", "tr", "true", "umount", "uname", "vi", "wc", "wget", "xargs"),
+	},
+	"nettools": {
+		Packages: []string{"iptables", "nftables", "ipset", "conntrack", "kmod", "iproute2", "netbase", "ca-certificates"},
+		Files: []string{
+			"usr/sbin/xtables-nft-multi", "usr/sbin/xtables-legacy-multi", "usr/lib/*-linux-gnu/xtables/*.so",
+			"usr/sbin/nft", "usr/sbin/ipset", "usr/sbin/conntrack", "usr/bin/kmod", "usr/bin/ip",
+			"etc/protocols", "etc/services", "etc/ethertypes",
+		},
+		Programs: map[string]string{"usr/sbin/iptables-choose": "iptables-choose/iptables-choose"},
+		Links: merge(
+			links("usr/sbin/", "iptables-choose", "iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"),
+			links("usr/sbin/", "xtables-nft-multi", "iptables-nft", "iptables-nft-save", "iptables-nft-restore", "ip6tables-nft",
+				"ip6tables-nft-save", "ip6tables-nft-restore", "ebtables", "arptables"),
+			links("usr/sbin/", "xtables-legacy-multi", "iptables-legacy", "iptables-legacy-save", "iptables-legacy-restore",
+				"ip6tables-legacy", "ip6tables-legacy-save", "ip6tables-legacy-restore"),
+			links("usr/sbin/", "../bin/kmod", "modprobe", "lsmod", "modinfo"),
+		),
+		Certs: true,
+	},
+	"prometheus": {
+		Packages: []string{"prometheus"},
+		Files: []string{
+			"usr/bin/prometheus", "etc/prometheus/prometheus.yml",
+			"usr/share/prometheus/web/templates/*", "usr/share/prometheus/web/static/*", "usr/share/prometheus/web/static/css/*",
+			"usr/share/prometheus/web/static/img/*", "usr/share/prometheus/web/static/js/*", "usr/share/prometheus/web/static/js/graph/*",
+			"usr/share/prometheus/web/static/vendor/*/*.selection.js", "usr/share/prometheus/web/static/vendor/fuzzy/fuzzy.js",
+			"usr/share/prometheus/web/static/vendor/bootstrap3-typeahead/bootstrap3-typeahead.js",
+			"usr/share/prometheus/web/static/vendor/bootstrap4-glyphicons/css/*", "usr/share/prometheus/web/static/vendor/bootstrap4-glyphicons/fonts/*",
+			// What the links in there lead to: of these, what the page asks for.
+			"usr/share/fonts-glyphicons/*", "usr/share/javascript/bootstrap4/css/bootstrap.min.css", "usr/share/javascript/bootstrap4/js/bootstrap.min.js",
+			"usr/share/javascript/d3/d3.min.js", "usr/share/javascript/eonasdan-bootstrap-datetimepicker/*.min.*",
+			"usr/share/javascript/jquery/jquery.min.js", "usr/share/javascript/jquery-hotkeys/jquery.hotkeys.js",
+			"usr/share/javascript/moment/moment.min.js", "usr/share/javascript/moment-timezone/moment-timezone-with-data.min.js",
+			"usr/share/javascript/mustache/mustache.min.js", "usr/share/javascript/popper.js", "usr/share/nodejs/popper.js/dist/popper.min.js",
+			"usr/share/javascript/rickshaw/*.min.*",
+		},
+	},
+	"alertmanager": {
+		Packages: []string{"prometheus-alertmanager"},
+		Files: []string{
+			"usr/bin/prometheus-alertmanager", "etc/prometheus/alertmanager.yml",
+			"usr/share/prometheus/alertmanager/*.tmpl", "usr/share/prometheus/alertmanager/no-ui/*",
+		},
+		Links: map[string]string{"usr/bin/alertmanager": "prometheus-alertmanager", "etc/alertmanager/alertmanager.yml": "../prometheus/alertmanager.yml"},
+	},
+	"web": {
+		Packages: []string{"nginx", "php8.2-fpm"},
+		Files: []string{
+			"usr/sbin/nginx", "etc/nginx/mime.types", "etc/nginx/fastcgi_params", "etc/nginx/fastcgi.conf", "usr/share/nginx/html/index.html",
+			"usr/sbin/php-fpm8.2",
+			"usr/share/zoneinfo/UTC", "usr/share/zoneinfo/Etc/UTC", "usr/share/zoneinfo/*.tab", // without any, PHP has no dates
+		},
+		Links: map[string]string{"usr/sbin/php-fpm": "php-fpm8.2"},
+		Users: map[string]int{"www-data": 33},
+	},
+}
+
+func links(dir, target string, names ...string) map[string]string {
+	m := map[string]string{}
+	for _, n := range names {
+		m[dir+n] = target
+	}
+	return m
+}
+
+func merge(ms ...map[string]string) map[string]string {
+	all := map[string]string{}
+	for _, m := range ms {
+		for k, v := range m {
+			all[k] = v
+		}
+	}
+	return all
+}
