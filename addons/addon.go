@@ -16,7 +16,7 @@ import (
 // Addon is something that runs in a cluster and is not part of what makes it one.
 type Addon struct {
 	Name, Short string
-	Images      []string                 // all that it may need, as the bundle's lock names them
+	Images      []string                 // what only it needs, as the bundle's lock names them
 	Texts       []string                 // the bundle's files that it is made from, as the lock names them
 	Needs       []string                 // addons that must work first
 	Make        func(Env) (Parts, error) // pure

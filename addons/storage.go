@@ -14,7 +14,7 @@ import (
 
 var storage = Addon{
 	Name: inventory.AddonStorage, Short: "whoever claims a volume gets one",
-	Images: []string{"local-path-provisioner", "busybox"},
+	Images: []string{"local-path-provisioner"},
 	Make: func(e Env) (Parts, error) {
 		objects, err := localPath(e)
 		return Parts{Objects: objects, Ready: rolledOut("Deployment", storageNamespace, "local-path-provisioner")}, err
