@@ -5,7 +5,9 @@ import (
 	"slices"
 
 	"github.com/kubewright/kubewright/addons"
+	"github.com/kubewright/kubewright/bundle"
 	"github.com/kubewright/kubewright/engine"
+	"github.com/kubewright/kubewright/inventory"
 )
 
 var retire = engine.Phase[Input]{
@@ -60,15 +62,28 @@ func (l *list) awaits(other addons.Addon) {
 	l.add(fmt.Sprintf("the addon %s needs %s", l.in.Addon.Name, other.Name), applied)
 }
 
-// env is what addons are made for.
-func (l *list) env() addons.Env {
+// env is what addons are made for; what is missing fails the list.
+func (l *list) env() addons.Env { return environment(l.in, l.fail) }
+
+// Env is what a cluster's addons are made for, where nobody minds that something is missing.
+func Env(c *inventory.Cluster, lock bundle.Lock, texts map[string][]byte) addons.Env {
+	return environment(Input{Cluster: c, Lock: lock, Texts: texts}, func(error) {})
+}
+
+func environment(in Input, fail func(error)) addons.Env {
 	return addons.Env{
-		Cluster: l.in.Cluster,
-		Image:   l.image,
+		Cluster: in.Cluster,
+		Image: func(name string) string {
+			c, err := in.image(name)
+			if err != nil {
+				fail(err)
+			}
+			return c.Reference(in.Cluster.Registry())
+		},
 		File: func(name string) []byte {
-			text, ok := l.in.Texts[name]
+			text, ok := in.Texts[name]
 			if !ok {
-				l.fail(fmt.Errorf("the bundle has no %s", name))
+				fail(fmt.Errorf("the bundle has no %s", name))
 			}
 			return text
 		},

@@ -59,7 +59,7 @@ func root() *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.AddCommand(initCommand(), configCommand(), trustCommand(), preflightCommand(), planCommand(), upCommand(), statusCommand(), driftCommand(), undoCommand(), resetCommand(),
-		kubeconfigCommand(), phaseCommand(), bundleCommand(), labCommand(), versionCommand())
+		kubeconfigCommand(), addonCommand(), phaseCommand(), bundleCommand(), labCommand(), versionCommand())
 	cmd.InitDefaultHelpCmd()
 	cmd.InitDefaultCompletionCmd()
 	strict(cmd)
