@@ -13,6 +13,7 @@ import (
 // FlannelSettings is what flannel's objects are made from.
 type FlannelSettings struct {
 	Image, PodCIDR, Backend string
+	MTU                     int    // of the interface that carries the packets; 0: the interface's own, less what the backend adds
 	APIHost, APIPort        string // the API server's own address: the Service for it works only once kube-proxy does
 	NFTables                bool   // masquerade with nftables, as kube-proxy does, instead of iptables
 	Guard                   bool   // somebody on a node deletes all rules of nftables at times: flannel never looks after its own
@@ -23,8 +24,12 @@ type FlannelSettings struct {
 func Flannel(s FlannelSettings) ([]runtime.Object, error) {
 	const ns, name = "kube-flannel", "flannel"
 	labels := map[string]string{"app": name, "tier": "node"}
+	backend := map[string]any{"Type": s.Backend}
+	if s.MTU != 0 {
+		backend["MTU"] = s.MTU
+	}
 	network, err := json.MarshalIndent(map[string]any{
-		"Network": s.PodCIDR, "EnableNFTables": s.NFTables, "Backend": map[string]any{"Type": s.Backend},
+		"Network": s.PodCIDR, "EnableNFTables": s.NFTables, "Backend": backend,
 	}, "", "  ")
 	if err != nil {
 		return nil, err

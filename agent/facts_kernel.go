@@ -21,7 +21,7 @@ var options = map[string]string{
 	"FAIR_GROUP_SCHED": "", "CGROUPS": "", "CGROUP_BPF": "", "CGROUP_PIDS": "", "CGROUP_SCHED": "", "CGROUP_DEVICE": "", "CGROUP_FREEZER": "",
 	"CGROUP_CPUACCT": "", "SECCOMP": "", "SECCOMP_FILTER": "", "CFS_BANDWIDTH": "", "MODULES": "",
 	"NETFILTER_XT_TARGET_REDIRECT": "xt_REDIRECT", "NETFILTER_XT_MATCH_COMMENT": "xt_comment",
-	"OVERLAY_FS": "overlay", "BRIDGE_NETFILTER": "br_netfilter", "NF_CONNTRACK": "nf_conntrack", "VXLAN": "vxlan",
+	"OVERLAY_FS": "overlay", "BRIDGE_NETFILTER": "br_netfilter", "NF_CONNTRACK": "nf_conntrack", "VXLAN": "vxlan", "WIREGUARD": "wireguard",
 	"NF_TABLES": "nf_tables", "NF_TABLES_IPV4": "", "NFT_NAT": "nft_chain_nat", "NFT_MASQ": "nft_masq", "NFT_NUMGEN": "nft_numgen",
 	"NFT_FIB_IPV4": "nft_fib_ipv4", "NFT_CT": "nft_ct", "NFT_REJECT": "nft_reject",
 	"IP_VS": "ip_vs", "IP_VS_RR": "", "IP_VS_WRR": "", "IP_VS_SH": "", "IP_SET": "ip_set",

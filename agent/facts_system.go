@@ -99,7 +99,7 @@ var firewalls = []string{"firewalld", "ufw", "ufwswitch", "nftrules"}
 
 // wantedModules are what networking and storage of a cluster may need of the kernel.
 var wantedModules = []string{
-	"overlay", "br_netfilter", "nf_conntrack", "nf_tables", "vxlan", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh",
+	"overlay", "br_netfilter", "nf_conntrack", "nf_tables", "vxlan", "wireguard", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh",
 	"ip_set", "ip_set_hash_ip", "ip_set_hash_ipport", "ip_set_hash_ipportip", "ip_set_hash_ipportnet", "ip_set_bitmap_port", "xt_set",
 	"ip_tables", "iptable_nat", "nft_chain_nat", "nft_masq", "nft_numgen", "nft_fib_ipv4", "nft_ct", "nft_reject", "nft_compat", "wireguard",
 }

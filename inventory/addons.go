@@ -14,7 +14,7 @@ type Addons struct {
 // Flannel is the pod network, which every cluster has.
 type Flannel struct {
 	Backend string `json:"backend,omitempty"` // how packets reach other nodes: vxlan (default), host-gw, where all nodes are in one network, or wireguard
-	MTU     int    `json:"mtu,omitempty"`     // of pods' packets; default: what the nodes' interface leaves
+	MTU     int    `json:"mtu,omitempty"`     // of the network between nodes, of which pods have what the backend leaves; default: their interface's
 }
 
 // Ingress brings HTTP from outside to Services: Traefik, for the classes traefik and nginx.

@@ -40,6 +40,17 @@ func (c *Cluster) Host(name string) (Host, bool) {
 	return c.Spec.Hosts[i], true
 }
 
+// Overlay is the kernel's module and the UDP port of what carries packets of pods between nodes; both are empty where routes do.
+func (c *Cluster) Overlay() (module string, port int) {
+	switch c.Spec.Addons.Flannel.Backend {
+	case BackendHostGW:
+		return "", 0
+	case BackendWireguard:
+		return "wireguard", 51820
+	}
+	return "vxlan", 8472
+}
+
 // ServiceIP is the nth address of the service range: 1 is the service kubernetes, 10 is the cluster's DNS. It is the zero
 // Addr when the range has no such address.
 func (c *Cluster) ServiceIP(n int) netip.Addr {

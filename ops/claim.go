@@ -3,6 +3,7 @@ package ops
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Claim is what grows on a host by itself while a cluster runs on it, and that no other op makes. Claiming it writes down which of it was there
@@ -17,6 +20,7 @@ import (
 type Claim struct {
 	Name   string   `json:"name,omitempty"`   // a host may have several; "" is "cluster"
 	Links  []string `json:"links,omitempty"`  // network interfaces; "*" matches as in file names
+	Routes []string `json:"routes,omitempty"` // ranges of addresses that routes lead to
 	Tables []string `json:"tables,omitempty"` // of nftables, as "ip kube-proxy"
 	Chains []string `json:"chains,omitempty"` // prefixes of iptables chains and of ip sets: "KUBE-"
 	Slices []string `json:"slices,omitempty"` // whose processes end with the cluster
@@ -47,6 +51,7 @@ type claimed struct {
 // growth is what there is at one time of what may be claimed.
 type growth struct {
 	Links  []string `json:"links,omitempty"`
+	Routes []string `json:"routes,omitempty"` // "10.244.1.0/24 via 192.168.1.32"
 	Tables []string `json:"tables,omitempty"`
 	Chains []string `json:"chains,omitempty"` // "iptables-nft nat KUBE-SERVICES"
 	Rules  []string `json:"rules,omitempty"`  // of iptables about the links, in chains of others
@@ -157,6 +162,13 @@ func (c Claim) look(ctx context.Context, m Machine) (g growth, err error) {
 	g.Links = keepIf(links, func(l string) bool {
 		return slices.ContainsFunc(c.Links, func(pattern string) bool { ok, _ := path.Match(pattern, l); return ok })
 	})
+	if len(c.Routes) > 0 {
+		routes, err := network.Routes()
+		if err != nil {
+			return g, fmt.Errorf("list routes: %w", err)
+		}
+		g.Routes = keepIf(routes, func(r string) bool { return within(c.Routes, r) })
+	}
 	var tables []string
 	if len(c.Tables) > 0 {
 		if tables, err = tablesOf(m); err != nil {
@@ -266,6 +278,14 @@ func (rec *claimed) giveUp(ctx context.Context, m Machine) error {
 		}
 		if err := network.DeleteLink(l); err != nil && !missing(err) {
 			return fmt.Errorf("delete link %s: %w", l, err)
+		}
+	}
+	for _, r := range grown.Routes { // those of a link have gone with it
+		if err := changing(m, "delete route "+r); err != nil {
+			return err
+		}
+		if err := network.DeleteRoute(r); err != nil && !missing(err) && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("delete route %s: %w", r, err)
 		}
 	}
 	if grown.IPVS {

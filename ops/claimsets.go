@@ -8,11 +8,11 @@ import (
 // What follows is the arithmetic of claims: lists as sets, field by field.
 
 func (g *growth) lists() []*[]string {
-	return []*[]string{&g.Links, &g.Tables, &g.Chains, &g.Sets, &g.Slices, &g.Mounts, &g.Rules, &g.Images, &g.Units, &g.Files, &g.Modules}
+	return []*[]string{&g.Links, &g.Routes, &g.Tables, &g.Chains, &g.Sets, &g.Slices, &g.Mounts, &g.Rules, &g.Images, &g.Units, &g.Files, &g.Modules}
 }
 
 func (c *Claim) lists() []*[]string {
-	return []*[]string{&c.Links, &c.Tables, &c.Chains, &c.Slices, &c.Mounts, &c.Units, &c.Sysctls, &c.Files, &c.Modules}
+	return []*[]string{&c.Links, &c.Routes, &c.Tables, &c.Chains, &c.Slices, &c.Mounts, &c.Units, &c.Sysctls, &c.Files, &c.Modules}
 }
 
 func (c Claim) covers(other Claim) bool { return other.without(c).empty() }

@@ -51,6 +51,8 @@ type (
 		Links() ([]string, error)
 		Kinds() ([]string, error) // of the links there are: "bridge", "vxlan"
 		DeleteLink(name string) error
+		Routes() ([]string, error) // of the main table, as "10.244.1.0/24 via 192.168.1.32"
+		DeleteRoute(route string) error
 		Tables() ([]string, error) // of nftables, as "ip nat"
 		DeleteTable(name string) error
 		FlushIPVS() error

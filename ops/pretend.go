@@ -32,6 +32,7 @@ type Pretend struct {
 	owners   map[uint64][2]int
 	firewall map[FirewallEntry]bool
 	links    []string
+	routes   []string
 	tables   []string
 	rulesets map[string]ruleset
 	handles  uint64

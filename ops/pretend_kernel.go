@@ -106,6 +106,23 @@ func (p *Pretend) Kinds() ([]string, error) {
 // DeleteLink deletes a link.
 func (p *Pretend) DeleteLink(name string) error { return p.drop(&p.links, name) }
 
+// Lead adds routes, as flannel does where it has no overlay.
+func (p *Pretend) Lead(routes ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.routes = append(p.routes, routes...)
+}
+
+// Routes lists the routes.
+func (p *Pretend) Routes() ([]string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.routes), nil
+}
+
+// DeleteRoute deletes a route.
+func (p *Pretend) DeleteRoute(route string) error { return p.drop(&p.routes, route) }
+
 // Tables lists the tables of nftables that grew.
 func (p *Pretend) Tables() ([]string, error) {
 	p.mu.Lock()
@@ -206,6 +223,9 @@ func (p *Pretend) Snapshot() (string, error) {
 	}
 	for e := range p.firewall {
 		out = append(out, fmt.Sprintf("firewall %+v", e))
+	}
+	for _, r := range p.routes {
+		out = append(out, "route "+r)
 	}
 	for _, l := range p.links {
 		out = append(out, "link "+l)

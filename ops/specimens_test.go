@@ -534,6 +534,25 @@ func TestAClaimGrows(t *testing.T) {
 	}
 }
 
+// TestRoutesIntoARange: those of the range go with the claim, and whoever had one there before keeps it.
+func TestRoutesIntoARange(t *testing.T) {
+	w := newWorld(t)
+	const theirs, other = "10.244.9.0/24 via 192.168.1.9", "10.245.0.0/16 via 192.168.1.9"
+	w.Lead(theirs, other)
+	claim := Claim{Routes: []string{"10.244.0.0/16"}, Held: true}
+	first := observe(t, w, claim)
+	if err := set(t, w, claim); err != nil {
+		t.Fatal(err)
+	}
+	w.Lead("10.244.1.0/24 via 192.168.1.31", "10.244.0.0/16", "10.0.0.0/8 via 192.168.1.1", "somewhere")
+	if err := undo(t, w, first, claim); err != nil {
+		t.Fatal(err)
+	}
+	if routes, _ := w.Routes(); strings.Join(routes, ", ") != theirs+", "+other+", 10.0.0.0/8 via 192.168.1.1, somewhere" {
+		t.Errorf("left are %v", routes)
+	}
+}
+
 func TestRunSaysWhatAToolSaid(t *testing.T) {
 	m := NewHost(t.TempDir(), nil)
 	_, err := m.Run(t.Context(), "ls", "/no/such/file")

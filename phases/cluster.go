@@ -56,7 +56,7 @@ func clusterSteps(in Input) ([]engine.Step, error) {
 		return nil, err
 	}
 	flannel, err := addons.Flannel(addons.FlannelSettings{
-		Image: l.image("flannel"), PodCIDR: in.Cluster.Spec.Network.PodCIDR.String(), Backend: "vxlan", NFTables: mode == "nftables",
+		Image: l.image("flannel"), PodCIDR: in.Cluster.Spec.Network.PodCIDR.String(), Backend: in.Cluster.Spec.Addons.Flannel.Backend, MTU: in.Cluster.Spec.Addons.Flannel.MTU, NFTables: mode == "nftables",
 		Guard:   rulesMayVanish(in),
 		APIHost: host, APIPort: port,
 	})

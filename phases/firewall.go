@@ -24,10 +24,12 @@ func openings(in Input) []opening {
 	if in.Host.Has(inventory.ControlPlane) {
 		out = append(out, opening{"the API", "6443", "tcp", nil})
 	}
+	if _, overlay := in.Cluster.Overlay(); overlay != 0 && in.Host.Node() {
+		out = append(out, opening{"nodes carry the packets of pods to each other", fmt.Sprint(overlay), "udp", addresses(in.Cluster.Nodes())})
+	}
 	if in.Host.Node() {
 		out = append(out,
 			opening{"the control plane reaches the kubelet", "10250", "tcp", addresses(in.Cluster.With(inventory.ControlPlane))},
-			opening{"nodes carry the packets of pods to each other", "8472", "udp", addresses(in.Cluster.Nodes())},
 			opening{"Services of the type NodePort", "30000-32767", "tcp", nil},
 			opening{"Services of the type NodePort", "30000-32767", "udp", nil})
 	}

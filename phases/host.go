@@ -104,7 +104,10 @@ func hostsLines(c *inventory.Cluster) []string {
 
 // modules are the kernel modules that a node needs and that its kernel has as modules; what is built in needs nothing.
 func modules(in Input) []string {
-	want := []string{"overlay", "br_netfilter", "nf_conntrack", "vxlan"}
+	want := []string{"overlay", "br_netfilter", "nf_conntrack"}
+	if overlay, _ := in.Cluster.Overlay(); overlay != "" {
+		want = append(want, overlay)
+	}
 	if mode, _ := ProxyMode(in.Cluster, in.Facts); mode == "ipvs" {
 		want = append(want, "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh")
 	}
@@ -122,7 +125,7 @@ func modules(in Input) []string {
 // set. They are those of packet filtering and of virtual links, all of which come again by themselves when somebody asks.
 var loadable = []string{
 	"bpfilter", "br_netfilter", "bridge", "dummy", "ebtable*", "ip6_tables", "ip6_udp_tunnel", "ip6t_*", "ip6table_*", "ip_set*", "ip_tables", "ip_vs*",
-	"ipt_*", "iptable_*", "libcrc32c", "llc", "nf_*", "nfnetlink*", "nft_*", "overlay", "stp", "udp_tunnel", "veth", "vxlan", "x_tables", "xt_*",
+	"ipt_*", "iptable_*", "libcrc32c", "llc", "nf_*", "nfnetlink*", "nft_*", "overlay", "stp", "udp_tunnel", "veth", "vxlan", "wireguard", "x_tables", "xt_*",
 }
 
 func sysctls() []ops.Sysctl {

@@ -110,7 +110,7 @@ func containerdSteps(in Input) ([]engine.Step, error) {
 // nodeGrounds is what every runtime's node stands on: what grows there is claimed before anything can grow, and the directories that
 // components share are ours.
 func nodeGrounds(l *list) {
-	l.add("what grows here while the cluster runs goes away with reset", claim())
+	l.add("what grows here while the cluster runs goes away with reset", claim(l.in.Cluster))
 	l.add("what CNI plugins remember", ops.Dir{Path: "/var/lib/cni", Mode: 0o711, Owned: true})
 	l.add("what pods write to their logs", ops.Dir{Path: "/var/log/pods", Mode: 0o750, Owned: true}, ops.Dir{Path: "/var/log/containers", Mode: 0o755, Owned: true})
 	l.add("flannel tells its CNI plugin the node's subnet here", ops.Dir{Path: "/run/flannel", Mode: 0o755, Owned: true})
@@ -136,9 +136,14 @@ const (
 )
 
 // claim names what a node's components make on the host without being told.
-func claim() ops.Claim {
+func claim(c *inventory.Cluster) ops.Claim {
+	var routes []string
+	if overlay, _ := c.Overlay(); overlay == "" {
+		routes = []string{c.Spec.Network.PodCIDR.String()} // those of an overlay go with its link
+	}
 	return ops.Claim{
-		Links:  []string{"cni0", "flannel.1", "kube-ipvs0"},
+		Links:  []string{"cni0", "flannel.1", "flannel-wg", "kube-ipvs0"},
+		Routes: routes,
 		Tables: []string{"ip kube-proxy", "ip6 kube-proxy", "ip flannel-ipv4", "ip6 flannel-ipv6", "inet cni_hostport", "ip cni_hostport", "ip6 cni_hostport"},
 		Chains: []string{"KUBE-", "FLANNEL-", "CNI-"},
 		Mounts: []string{"/var/lib/kubelet", "/run/containerd", "/run/netns/cni-*"},

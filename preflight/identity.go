@@ -128,5 +128,5 @@ func linkOf(f agent.Facts, a netip.Addr) agent.Interface {
 
 // grown are interfaces that a cluster makes.
 func grown(name string) bool {
-	return name == "cni0" || name == "kube-ipvs0" || strings.HasPrefix(name, "flannel.") || strings.HasPrefix(name, "veth") || strings.HasPrefix(name, "cali")
+	return name == "cni0" || name == "kube-ipvs0" || strings.HasPrefix(name, "flannel.") || name == "flannel-wg" || strings.HasPrefix(name, "veth") || strings.HasPrefix(name, "cali")
 }

@@ -97,7 +97,11 @@ var kernelChecks = []check{
 	}},
 	{"modules", Error, node, func(l *look) {
 		var lack, barred []string
-		for _, m := range []string{"overlay", "br_netfilter", "nf_conntrack", "vxlan"} {
+		need := []string{"overlay", "br_netfilter", "nf_conntrack"}
+		if overlay, _ := l.Cluster.Overlay(); overlay != "" {
+			need = append(need, overlay)
+		}
+		for _, m := range need {
 			switch {
 			case absent(l.f, m):
 				lack = append(lack, m)
@@ -105,9 +109,9 @@ var kernelChecks = []check{
 				barred = append(barred, m)
 			}
 		}
-		l.see("overlay, br_netfilter, nf_conntrack and vxlan can be had, as far as the host tells")
+		l.see("%s can be had, as far as the host tells", list(need))
 		if len(lack) > 0 {
-			l.add("the kernel "+l.f.Kernel+" has no "+list(lack)+", built in or as a module", "all of overlay, br_netfilter, nf_conntrack, vxlan",
+			l.add("the kernel "+l.f.Kernel+" has no "+list(lack)+", built in or as a module", "all of "+list(need),
 				"install the package with this kernel's modules, or boot the kernel whose modules are there")
 		}
 		if len(barred) > 0 {
@@ -163,7 +167,7 @@ func absent(f agent.Facts, module string) bool {
 
 // optionOf is the option that builds a module.
 var optionOf = map[string]string{
-	"overlay": "OVERLAY_FS", "br_netfilter": "BRIDGE_NETFILTER", "nf_conntrack": "NF_CONNTRACK", "vxlan": "VXLAN",
+	"overlay": "OVERLAY_FS", "br_netfilter": "BRIDGE_NETFILTER", "nf_conntrack": "NF_CONNTRACK", "vxlan": "VXLAN", "wireguard": "WIREGUARD",
 	"nf_tables": "NF_TABLES", "nft_chain_nat": "NFT_NAT", "nft_masq": "NFT_MASQ", "nft_numgen": "NFT_NUMGEN", "nft_fib_ipv4": "NFT_FIB_IPV4",
 	"nft_ct": "NFT_CT", "nft_reject": "NFT_REJECT",
 	"ip_vs": "IP_VS", "ip_vs_rr": "IP_VS_RR", "ip_vs_wrr": "IP_VS_WRR", "ip_vs_sh": "IP_VS_SH", "ip_set": "IP_SET",

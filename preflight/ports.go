@@ -13,15 +13,13 @@ import (
 type port struct {
 	agent.Opening
 	program string // as the kernel shortens its name
+	kernel  bool   // the kernel itself listens there, for no process
 	local   bool   // on the host's loopback only: no peer needs it
 	on      func(inventory.Host) bool
 	from    func(inventory.Host) bool // the peers that need it
 }
 
 func nobody(inventory.Host) bool { return false }
-
-// vxlan is the port of flannel's overlay. The kernel itself listens there, for no process.
-const vxlan = 8472
 
 // ports are all ports of the cluster, by the roles of the hosts that have them.
 func ports(c *inventory.Cluster) []port {
@@ -32,6 +30,8 @@ func ports(c *inventory.Cluster) []port {
 		in := c.Spec.Addons.Ingress
 		return in.Enabled && in.Expose == inventory.ExposeHostPort && h.Has(inventory.Worker)
 	}
+	_, overlay := c.Overlay()
+	carried := func(h inventory.Host) bool { return overlay != 0 && h.Node() }
 	return []port{
 		tcp(80, "", false, web, nobody), tcp(443, "", false, web, nobody),
 		tcp(6443, "kube-apiserver", false, controls, node),
@@ -39,7 +39,7 @@ func ports(c *inventory.Cluster) []port {
 		tcp(10257, "kube-controller", true, controls, nobody), tcp(10259, "kube-scheduler", true, controls, nobody),
 		tcp(10250, "kubelet", false, node, node), tcp(10248, "kubelet", true, node, nobody),
 		tcp(10249, "kube-proxy", true, node, nobody), tcp(10256, "kube-proxy", false, node, nobody),
-		{Opening: agent.Opening{Port: vxlan, Protocol: "udp"}, on: node, from: node},
+		{Opening: agent.Opening{Port: overlay, Protocol: "udp"}, kernel: true, on: carried, from: node},
 		tcp(c.Spec.Registry.Port, "registry", false, registryHost, node),
 	}
 }
@@ -101,8 +101,8 @@ func (l *look) own(held agent.Listener, p port) bool {
 	if !l.ours() {
 		return false
 	}
-	if p.Port == vxlan && held.PID == 0 {
-		return slices.ContainsFunc(l.f.Interfaces, func(i agent.Interface) bool { return strings.HasPrefix(i.Name, "flannel.") })
+	if p.kernel && held.PID == 0 {
+		return slices.ContainsFunc(l.f.Interfaces, func(i agent.Interface) bool { return strings.HasPrefix(i.Name, "flannel") })
 	}
 	return held.Process == p.program
 }
@@ -120,7 +120,7 @@ func holder(held agent.Listener) string {
 func purpose(p port) string {
 	switch p.program {
 	case "":
-		if p.Port == vxlan {
+		if p.kernel {
 			return "the pod network"
 		}
 		return "the addon ingress"

@@ -93,8 +93,9 @@ func reached(in Input) (out []port) {
 		switch {
 		case p.local:
 			continue
-		case p.Port == vxlan:
-			p.on = fresh
+		case p.kernel:
+			carried := p.on
+			p.on = func(h inventory.Host) bool { return carried(h) && fresh(h) }
 		case p.Port == 2379 || p.Port == 2380:
 			if len(in.Cluster.With(inventory.ControlPlane)) < 2 {
 				continue

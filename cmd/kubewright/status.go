@@ -32,7 +32,12 @@ type status struct {
 	// Proxy is which mode was asked for, and which one the hosts that were reached can do.
 	Proxy *preflight.Decision `json:"kubeProxyDecision,omitempty"`
 	Hosts []hostStatus        `json:"hosts"`
+	// Policies says what becomes of NetworkPolicies.
+	Policies string `json:"networkPolicies,omitempty"`
 }
+
+// noPolicies is what flannel does with NetworkPolicies: it carries packets, and nobody asks whether they may pass.
+const noPolicies = "not enforced: flannel has no policy controller, so every pod reaches every other whatever they say"
 
 type hostStatus struct {
 	Name    string            `json:"name"`
@@ -139,7 +144,7 @@ func (f *fleet) nodes(ctx context.Context, s *status) (map[string]corev1.Node, e
 	for _, n := range list.Items {
 		out[n.Name] = n
 	}
-	s.KubeProxy = proxyMode(ctx, client)
+	s.KubeProxy, s.Policies = proxyMode(ctx, client), noPolicies
 	return out, nil
 }
 
@@ -197,6 +202,9 @@ func (s status) table(w io.Writer) error {
 		fmt.Fprintf(w, ", %s, kube-proxy in %s mode", report.Escape(s.Version), report.Escape(dash(s.KubeProxy)))
 	}
 	fmt.Fprintln(w)
+	if s.Policies != "" {
+		fmt.Fprintf(w, "network policies: %s\n", s.Policies)
+	}
 	if s.Proxy != nil {
 		fmt.Fprintf(w, "kube-proxy: %s\n", report.Escape(s.Proxy.String()))
 	}
