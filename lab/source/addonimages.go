@@ -11,6 +11,9 @@ var addonImages = []image{
 	single("metrics-server", "/metrics-server", "65534"),
 	single("kube-state-metrics", "/kube-state-metrics", "65534"),
 	single("node-exporter", "/bin/node_exporter", "65534"),
+	single("prometheus-operator", "/bin/operator", "65534"),
+	single("prometheus-config-reloader", "/bin/prometheus-config-reloader", "65534"),
+	single("kube-rbac-proxy", "/usr/local/bin/kube-rbac-proxy", "65532:65532"),
 	single("local-path-provisioner", "/usr/bin/local-path-provisioner", ""),
 	{
 		Name:   "prometheus",

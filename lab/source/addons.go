@@ -11,10 +11,29 @@ var addonBuilds = []goBuild{
 		Stamp:    []string{"{module}/pkg/version.Version={version}", "{module}/pkg/version.BuildDate=1970-01-01T00:00:00Z"},
 	},
 	{
+		Name: "prometheus-operator",
+		// Two modules of its own repository, whose older versions it names.
+		Sources: []string{"prometheus-operator", "prometheus-operator-apis", "prometheus-operator-client"},
+		Packages: map[string]string{
+			"prometheus-operator":        "{module}/cmd/operator",
+			"prometheus-config-reloader": "{module}/cmd/prometheus-config-reloader",
+		},
+		Stamp: []string{commonVersion + "Version={version}"},
+	},
+	{
+		// Built with the operator's versions of Kubernetes' libraries, which are a patch release later than its own: these are compiled once for the
+		// three of them.
 		Name:     "metrics-server",
-		Sources:  []string{"metrics-server"},
+		Sources:  []string{"metrics-server", "prometheus-operator"},
 		Packages: map[string]string{"metrics-server": "{module}/cmd/metrics-server"},
 		Stamp:    []string{clientVersion + "gitVersion={version}", clientVersion + "gitCommit=", clientVersion + "buildDate=1970-01-01T00:00:00Z"},
+	},
+	{
+		Name:     "kube-rbac-proxy",
+		Sources:  []string{"kube-rbac-proxy", "prometheus-operator"}, // as metrics-server
+		Packages: map[string]string{"kube-rbac-proxy": "{module}/cmd/kube-rbac-proxy"},
+		Stamp: []string{componentVersion + "gitVersion={version}", componentVersion + "gitCommit=", componentVersion + "buildDate=1970-01-01T00:00:00Z",
+			"k8s.io/component-base/version/verflag.programName=kube-rbac-proxy"},
 	},
 	{
 		Name:     "kube-state-metrics",

@@ -52,7 +52,7 @@ type sharedLayer struct {
 func (a *assembly) add(ctx context.Context, wanted bundle.WantedComponent) error {
 	c := a.want.Component(wanted)
 	if c.Kind == bundle.KindFile {
-		name, err := a.program(buildOf(c.Name) + "/" + c.Name)
+		name, err := a.file(ctx, c)
 		if err != nil {
 			return err
 		}

@@ -63,6 +63,9 @@ func (b *builder) bundleDir() string {
 	for _, r := range goBuilds {
 		parts = append(parts, b.programs(r))
 	}
+	for _, s := range streams {
+		parts = append(parts, b.streamDir(s))
+	}
 	return "bundle-" + b.key(parts...)
 }
 
