@@ -16,9 +16,12 @@ var sharedLayers = map[string]debianLayer{
 	"busybox": {
 		Packages: []string{"busybox-static"},
 		Files:    []string{"usr/bin/busybox"},
-		Links: links("usr/bin/", "busybox", "cat", "cp", "date", "df", "echo", "env", "false", "find", "grep", "head", "hostname", "id",
-			"ln", "ls", "mkdir", "mount", "mv", "nc", "nslookup", "ping", "ps", "rm", "sed", "sh", "sleep", "stat", "tail", "test",
-			"touch", "tr", "true", "umount", "uname", "vi", "wc", "wget", "xargs"),
+		Links: links("usr/bin/", "busybox", "awk", "basename", "cat", "chmod", "chown", "cp", "cut", "date", "dd", "df", "dirname", "du",
+			"echo", "env", "expr", "false", "find", "free", "grep", "gunzip", "gzip", "head", "hostname", "httpd", "id", "kill",
+			"killall", "ln", "ls", "md5sum", "mkdir", "mktemp", "mount", "mv", "nc", "nproc", "nslookup", "od", "ping", "printf", "ps",
+			"pwd", "readlink", "realpath", "rm", "rmdir", "sed", "seq", "sh", "sha256sum", "sleep", "sort", "stat", "sync", "tail", "tar",
+			"tee", "telnet", "test", "time", "timeout", "top", "touch", "tr", "true", "umount", "uname", "uniq", "usleep", "vi", "wc",
+			"wget", "which", "whoami", "xargs", "yes"),
 	},
 	"nettools": {
 		Packages: []string{"iptables", "nftables", "ipset", "conntrack", "kmod", "iproute2", "netbase", "ca-certificates"},
