@@ -151,7 +151,7 @@ func (o Object) Observe(ctx context.Context, m ops.Machine) (ops.Op, error) {
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, blame(err)
 	}
 	if same(live, would) {
 		return o, nil
@@ -250,7 +250,7 @@ func (o Object) Set(ctx context.Context, m ops.Machine, _ ops.Op) error {
 		_, err := r.Apply(ctx, name, o.of(), metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
 		return err
 	}
-	return persist(ctx, func() error {
+	return blame(persistWriting(ctx, func() error {
 		err := apply()
 		if !addressTaken(o.of(), err) {
 			return err
@@ -259,7 +259,7 @@ func (o Object) Set(ctx context.Context, m ops.Machine, _ ops.Op) error {
 			return err
 		}
 		return apply()
-	})
+	}))
 }
 
 // resource finds where objects of the wish's kind live.

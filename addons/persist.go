@@ -19,7 +19,14 @@ const (
 
 // persist repeats what failed because the API server restarts, is overwhelmed, or lost a race with somebody else's write. What it refuses
 // for another reason is final.
-func persist(ctx context.Context, do func() error) error {
+func persist(ctx context.Context, do func() error) error { return repeat(ctx, do, passing) }
+
+// persistWriting also waits for a webhook: what answers for it may be starting.
+func persistWriting(ctx context.Context, do func() error) error {
+	return repeat(ctx, do, func(err error) bool { return passing(err) || hookFailed(err) })
+}
+
+func repeat(ctx context.Context, do func() error, passing func(error) bool) error {
 	end := time.Now().Add(persistFor)
 	for pause := persistPause; ; pause = min(2*pause, persistMost) {
 		err := do()
@@ -42,7 +49,7 @@ func passing(err error) bool {
 	var network net.Error
 	var slow *unanswered
 	switch {
-	case severed(err):
+	case severed(err), hookFailed(err):
 		return false
 	case stderrors.As(err, &slow) && stderrors.Is(err, context.DeadlineExceeded):
 		return true // our own patience with one answer, which says nothing about the next

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
@@ -62,7 +63,8 @@ var resources = map[string][]map[string]any{
 		{"name": "nodes", "kind": "Node", "namespaced": false}, {"name": "serviceaccounts", "kind": "ServiceAccount", "namespaced": true},
 		{"name": "services", "kind": "Service", "namespaced": true},
 	},
-	"apps/v1": {{"name": "daemonsets", "kind": "DaemonSet", "namespaced": true}, {"name": "deployments", "kind": "Deployment", "namespaced": true}},
+	"apiregistration.k8s.io/v1": {{"name": "apiservices", "kind": "APIService", "namespaced": false}},
+	"apps/v1":                   {{"name": "daemonsets", "kind": "DaemonSet", "namespaced": true}, {"name": "deployments", "kind": "Deployment", "namespaced": true}},
 }
 
 const addresses = "/apis/networking.k8s.io/v1/ipaddresses/"
@@ -85,11 +87,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case p == "/api":
 		answer(w, 200, map[string]any{"kind": "APIVersions", "versions": []string{"v1"}})
 	case p == "/apis":
-		version := map[string]any{"groupVersion": "apps/v1", "version": "v1"}
-		answer(w, 200, map[string]any{"kind": "APIGroupList", "apiVersion": "v1", "groups": []any{
-			map[string]any{"name": "apps", "versions": []any{version}, "preferredVersion": version},
-		}})
-	case p == "/api/v1" || p == "/apis/apps/v1":
+		var groups []any
+		for _, name := range []string{"apps", "apiregistration.k8s.io"} {
+			version := map[string]any{"groupVersion": name + "/v1", "version": "v1"}
+			groups = append(groups, map[string]any{"name": name, "versions": []any{version}, "preferredVersion": version})
+		}
+		answer(w, 200, map[string]any{"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+	case p == "/api/v1" || p == "/apis/apps/v1" || p == "/apis/apiregistration.k8s.io/v1":
 		group := strings.TrimPrefix(strings.TrimPrefix(p, "/apis/"), "/api/")
 		answer(w, 200, map[string]any{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group, "resources": resources[group]})
 	case r.URL.Query().Get("watch") == "true":
@@ -128,12 +132,14 @@ func (s *server) object(w http.ResponseWriter, r *http.Request) {
 		out := merge(live, wish)
 		meta := maps.Clone(out["metadata"].(map[string]any))
 		meta["uid"], meta["creationTimestamp"] = "x", "2026-01-01T00:00:00Z"
-		meta["resourceVersion"], meta["managedFields"] = fmt.Sprint(len(s.lines)), []any{map[string]any{"manager": FieldManager, "time": fmt.Sprint(len(s.lines))}}
+		meta["resourceVersion"], meta["managedFields"] = fmt.Sprint(len(s.lines)), []any{map[string]any{"manager": FieldManager, "time": time.Unix(int64(len(s.lines)), 0).UTC().Format(time.RFC3339)}}
 		out["metadata"] = meta
 		if len(q["dryRun"]) == 0 {
 			s.objects[p] = out
 		}
 		answer(w, 200, out)
+	case !found && r.Method == http.MethodGet && slices.Contains(plurals, path.Base(p)):
+		answer(w, 200, s.list(p, q.Get("labelSelector")))
 	case !found:
 		failure(w, 404, "NotFound", path.Base(p)+" not found")
 	case r.Method == http.MethodDelete:
@@ -142,6 +148,32 @@ func (s *server) object(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer(w, 200, live)
 	}
+}
+
+var plurals = []string{"configmaps", "namespaces", "services"}
+
+// list is what there is of a kind, everywhere or in a namespace, that bears a label.
+func (s *server) list(p, selector string) map[string]any {
+	items := []any{}
+	prefix, kind := path.Dir(p), path.Base(p)
+	for _, at := range slices.Sorted(maps.Keys(s.objects)) {
+		rest, ok := strings.CutPrefix(at, prefix+"/")
+		if parts := strings.Split(rest, "/"); !ok || len(parts) < 2 || parts[len(parts)-2] != kind {
+			continue
+		}
+		o := &unstructured.Unstructured{Object: s.objects[at]}
+		key, value, exact := strings.Cut(selector, "=")
+		if has, there := o.GetLabels()[key]; selector == "" || there && (!exact || has == value) {
+			items = append(items, s.objects[at])
+		}
+	}
+	of := "List"
+	for _, r := range resources["v1"] {
+		if r["name"] == kind {
+			of = r["kind"].(string) + "List"
+		}
+	}
+	return map[string]any{"kind": of, "apiVersion": "v1", "metadata": map[string]any{"resourceVersion": "1"}, "items": items}
 }
 
 // watch serves one connection with the next of the scripted watches. Without one it stays silent until the client leaves.

@@ -131,6 +131,9 @@ func (r Ready) Set(ctx context.Context, m ops.Machine, _ ops.Op) error {
 			return context.Cause(run)
 		}
 		if ctx.Err() != nil {
+			if why := r.explain(run, a); why != "" {
+				last += "; " + why
+			}
 			return fmt.Errorf("not ready after %d s: %s", r.Within, last)
 		}
 		if severed(err) {

@@ -46,9 +46,9 @@ func planCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			plan, err := engine.Observe(ctx, works, f.targets())
-			if err != nil {
-				return err
+			plan, unseen := engine.Observe(ctx, works, f.targets())
+			if unseen != nil && (!ofAddons(unseen) || file != "") {
+				return unseen
 			}
 			show := report.Plan
 			if format == "json" {
@@ -68,10 +68,10 @@ func planCommand() *cobra.Command {
 				}
 				fmt.Fprintf(cmd.ErrOrStderr(), "the plan is in %s; kubewright up --plan %s makes exactly these changes\n", file, file)
 			}
-			if exitCode && !plan.Empty() {
+			if unseen == nil && exitCode && !plan.Empty() {
 				return coded{exitChanges, fmt.Errorf("there is something to do")}
 			}
-			return nil
+			return unseen
 		},
 	}
 	flags.add(cmd)

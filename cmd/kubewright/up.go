@@ -152,6 +152,9 @@ func (f *fleet) todo(ctx context.Context, o upOptions) ([]engine.Work, *engine.P
 		}
 		works = choose(works, o.only)
 		plan, err := engine.Observe(ctx, works, f.targets())
+		if ofAddons(err) {
+			err = nil // the run tells it of each, and does the rest
+		}
 		return works, plan, err
 	}
 	if err := f.fit(ctx, o.care); err != nil {
@@ -167,6 +170,17 @@ func (f *fleet) todo(ctx context.Context, o upOptions) ([]engine.Work, *engine.P
 		err = kept.check(ctx, plan, f.api(), o.warn)
 	}
 	return works, plan, err
+}
+
+// ofAddons says whether nothing but addons could not be looked at.
+func ofAddons(err error) bool {
+	for _, e := range flatten(err) {
+		var step *engine.StepError
+		if !errors.As(e, &step) || !phases.OfCluster(step.Target) || step.Target == phases.ClusterTarget {
+			return false
+		}
+	}
+	return true
 }
 
 // end tells the hosts that the run has come to its end, so that it can be undone alone: all of them, or those on which an earlier one had none.
