@@ -293,22 +293,20 @@ func addonValuesCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			raw, err := yaml.Marshal(c.Spec.Addons)
+			all, err := addonValues(c)
 			if err != nil {
 				return err
 			}
 			if len(args) == 1 {
-				var all map[string]any
-				if err := yaml.Unmarshal(raw, &all); err != nil {
-					return err
-				}
 				key, ok := inventory.AddonKey(args[0])
 				if !ok {
 					return usageError{fmt.Errorf("there is no addon %q with settings; see kubewright addon list", args[0])}
 				}
-				if raw, err = yaml.Marshal(map[string]any{key: all[key]}); err != nil {
-					return err
-				}
+				all = map[string]any{key: all[key]}
+			}
+			raw, err := yaml.Marshal(all)
+			if err != nil {
+				return err
 			}
 			_, err = cmd.OutOrStdout().Write(raw)
 			return err
@@ -316,4 +314,26 @@ func addonValuesCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&file, "config", "f", "cluster.yaml", "the inventory file")
 	return cmd
+}
+
+// addonValues are the settings of all addons as they stand in an inventory, with what is left out there because it is the default.
+func addonValues(c *inventory.Cluster) (map[string]any, error) {
+	raw, err := yaml.Marshal(c.Spec.Addons)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]any{}
+	if err := yaml.Unmarshal(raw, &all); err != nil {
+		return nil, err
+	}
+	for _, a := range addons.Catalogue() {
+		key, _ := inventory.AddonKey(a.Name)
+		section, ok := all[key].(map[string]any)
+		if !ok {
+			section = map[string]any{}
+		}
+		section["enabled"] = c.Spec.Addons.Has(a.Name)
+		all[key] = section
+	}
+	return all, nil
 }

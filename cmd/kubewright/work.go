@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/kubewright/kubewright/addons"
 	"github.com/kubewright/kubewright/bundle"
 	"github.com/kubewright/kubewright/engine"
 	"github.com/kubewright/kubewright/inventory"
@@ -29,6 +30,9 @@ func (f *clusterFlags) load() (*inventory.Cluster, *bundle.Bundle, error) {
 	c, err := inventory.Load(f.file)
 	if err != nil {
 		return nil, nil, err
+	}
+	if err := addons.Check(c); err != nil {
+		return nil, nil, usageError{err}
 	}
 	b, err := openBundle(f.bundle)
 	return c, b, err
