@@ -1,0 +1,212 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// TestAddons is the life of addons on one cluster: applied beside each other, changed, broken, switched off, and gone with reset.
+func TestAddons(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "cluster.yaml")
+	raw, err := os.ReadFile(inventoryFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := strings.ReplaceAll(string(raw), "keyFile: ", "keyFile: "+labDir+"/")
+	// Every host's fingerprint before there is anything is what reset has to come back to.
+	with := func(addons string) {
+		t.Helper()
+		text := base
+		if i := strings.Index(text, "  addons:\n"); i >= 0 {
+			end := i + len("  addons:\n")
+			for end < len(text) && strings.HasPrefix(text[end:], "   ") {
+				end += strings.Index(text[end:], "\n") + 1
+			}
+			text = text[:i] + text[end:]
+		}
+		if err := os.WriteFile(file, []byte(strings.TrimRight(text, "\n")+"\n"+addons), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kw := func(args ...string) result {
+		t.Helper()
+		return run(t, inLab(bounded(t), append(append([]string{"kubewright"}, args...), "-f", file)...))
+	}
+	t.Cleanup(func() { ok(t, kw("reset", "--yes=lab")) })
+
+	with(`  addons:
+    metricsServer: {enabled: true}
+    ingress: {enabled: true}
+    storage: {enabled: true}
+    own:
+      - name: farm
+        manifests: |
+          apiVersion: v1
+          kind: Namespace
+          metadata: {name: farm}
+          ---
+          apiVersion: v1
+          kind: ConfigMap
+          metadata: {name: seeds, namespace: farm}
+          data: {oats: "3"}
+          ---
+          apiVersion: apiextensions.k8s.io/v1
+          kind: CustomResourceDefinition
+          metadata: {name: crops.example.org}
+          spec:
+            group: example.org
+            scope: Namespaced
+            names: {plural: crops, singular: crop, kind: Crop, listKind: CropList}
+            versions:
+              - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
+          ---
+          apiVersion: example.org/v1
+          kind: Crop
+          metadata: {name: oats, namespace: farm}
+`)
+	if !t.Run("they come up side by side", func(t *testing.T) {
+		ok(t, kw("up", "--timing"))
+		r := kw("addon", "list")
+		if n := strings.Count(r.stdout, " ready "); r.code != 0 || n != 5 {
+			t.Errorf("%d are ready:\n%s%s", n, r.stdout, r.stderr)
+		}
+		if r := kw("up"); !strings.HasPrefix(r.stdout, "nothing to do") {
+			t.Errorf("up again: %s%s", r.stdout, r.stderr)
+		}
+		kubectl(t, "get", "crops.example.org", "oats", "-n", "farm")
+		if top := kubectl(t, "top", "nodes"); strings.Count(top, "Mi") < len(nodes) || strings.Contains(top, "unknown") {
+			t.Errorf("kubectl top says:\n%s", top)
+		}
+	}) {
+		return
+	}
+	t.Run("what is named no more goes", func(t *testing.T) {
+		with(`  addons:
+    metricsServer: {enabled: true}
+    ingress: {enabled: true}
+    storage: {enabled: true}
+    own:
+      - name: farm
+        manifests: |
+          apiVersion: v1
+          kind: Namespace
+          metadata: {name: farm}
+`)
+		r := kw("plan")
+		for _, want := range []string{"-left: ConfigMap/farm/seeds", "Crop.example.org/farm/oats", "CustomResourceDefinition.apiextensions.k8s.io/crops.example.org"} {
+			if !strings.Contains(r.stdout, want) {
+				t.Errorf("the plan does not say %q:\n%s", want, r.stdout)
+			}
+		}
+		ok(t, kw("up"))
+		for _, gone := range [][]string{{"crd", "crops.example.org"}, {"configmap", "-n", "farm", "seeds"}} {
+			if r := run(t, inLab(bounded(t), append([]string{"kubectl", "get"}, gone...)...)); r.code == 0 {
+				t.Errorf("%v is still there", gone)
+			}
+		}
+	})
+	t.Run("a change by hand is drift, and put right", func(t *testing.T) {
+		kubectl(t, "-n", "traefik", "delete", "service", "traefik")
+		kubectl(t, "-n", "kube-system", "set", "env", "deployment/metrics-server", "A=b")
+		if r := kw("addon", "diff", "ingress", "--exit-code"); r.code != 20 || !strings.Contains(r.stdout, "+ create  object:Service/traefik/traefik") {
+			t.Errorf("diff ended with %d:\n%s", r.code, r.stdout)
+		}
+		if r := kw("drift"); r.code != 20 || strings.Contains(r.stdout, "set env") {
+			t.Errorf("drift ended with %d:\n%s", r.code, r.stdout)
+		}
+		ok(t, kw("up"))
+		if decode[corev1.Service](t, "-n", "traefik", "service", "traefik").Spec.ClusterIP == "" {
+			t.Error("the Service is not back")
+		}
+	})
+	t.Run("one that is broken harms no other", func(t *testing.T) {
+		kubectl(t, "-n", "local-path-storage", "delete", "deployment", "local-path-provisioner")
+		with(`  addons:
+    metricsServer: {enabled: true}
+    ingress: {enabled: true}
+    storage: {enabled: true}
+    own:
+      - name: farm
+        manifests: |
+          apiVersion: v1
+          kind: Namespace
+          metadata: {name: farm}
+          ---
+          apiVersion: admissionregistration.k8s.io/v1
+          kind: ValidatingWebhookConfiguration
+          metadata: {name: farm}
+          webhooks:
+            - name: crops.farm.example.org
+              admissionReviewVersions: [v1]
+              sideEffects: None
+              failurePolicy: Fail
+              timeoutSeconds: 1
+              namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: farm}}
+              rules: [{apiGroups: [""], apiVersions: [v1], operations: ["*"], resources: [configmaps]}]
+              clientConfig: {service: {namespace: farm, name: nobody}}
+      - name: barn
+        needs: [farm]
+        manifests: |
+          apiVersion: v1
+          kind: ConfigMap
+          metadata: {name: hay, namespace: farm}
+`)
+		r := kw("up")
+		if r.code != 5 {
+			t.Errorf("up ended with %d", r.code)
+		}
+		for _, want := range []string{"addon/barn", `failed calling webhook "crops.farm.example.org"`, "bring back what answers for the webhook crops.farm.example.org"} {
+			if !strings.Contains(r.stdout+r.stderr, want) {
+				t.Errorf("up does not say %q:\n%s%s", want, r.stdout, r.stderr)
+			}
+		}
+		d := decode[appsv1.Deployment](t, "-n", "local-path-storage", "deployment", "local-path-provisioner")
+		if d.Status.AvailableReplicas != 1 {
+			t.Error("the addon storage was not mended beside it")
+		}
+	})
+	t.Run("an API that somebody else has is not taken", func(t *testing.T) {
+		with("  addons:\n    storage: {enabled: true}\n")
+		ok(t, kw("up"))
+		apply(t, `
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1beta1.metrics.k8s.io}
+spec: {group: metrics.k8s.io, version: v1beta1, groupPriorityMinimum: 100, versionPriority: 100, insecureSkipTLSVerify: true, service: {name: theirs, namespace: default}}
+`)
+		r := kw("addon", "enable", "metrics-server")
+		if r.code != 5 || !strings.Contains(r.stdout+r.stderr, "v1beta1.metrics.k8s.io belongs to whoever made it with kubectl") {
+			t.Errorf("it ended with %d:\n%s%s", r.code, r.stdout, r.stderr)
+		}
+		kubectl(t, "delete", "apiservice", "v1beta1.metrics.k8s.io")
+		ok(t, kw("up"))
+	})
+	t.Run("switched off it is gone", func(t *testing.T) {
+		ok(t, kw("addon", "disable", "metrics-server"))
+		r := kw("addon", "list", "-o", "json")
+		var rows []struct {
+			Name    string
+			Enabled bool
+			State   string
+		}
+		if err := json.Unmarshal([]byte(r.stdout), &rows); err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rows {
+			if row.Name == "metrics-server" && (row.Enabled || row.State != "off") {
+				t.Errorf("%+v", row)
+			}
+		}
+		if r := run(t, inLab(bounded(t), "kubectl", "get", "apiservice", "v1beta1.metrics.k8s.io")); r.code == 0 {
+			t.Error("its API is still there")
+		}
+	})
+}
