@@ -22,6 +22,7 @@ help:
 	@echo "make build     bin/kubewright with the agents in it"
 	echo "make check     gofmt, vet, staticcheck and the tests that need no root and no network"
 	echo "make lab       a real cluster on this machine: hosts (master, two nodes, a registry) and kubewright up"
+	echo "               (with addons: make lab ADDONS=all)"
 	echo "make lab-down  take them away"
 	echo "make e2e       the program against real hosts (makes and takes away a lab)"
 	echo "make e2e-vm    the same on a host with a kernel of its own: modules, swap, sysctls, ipvs, clocks, reboots"
@@ -72,9 +73,14 @@ deps:
 bundle: build deps
 	bin/kubewright bundle build
 
+# With ADDONS="ingress metrics-server", or ADDONS=all, these are in it as well.
+ADDONS :=
 .PHONY: lab
 lab: bundle
 	bin/kubewright lab up
+	for a in $(if $(filter all,$(ADDONS)),metrics-server ingress storage dashboard monitoring,$(ADDONS)); do
+	  bin/kubewright addon enable "$$a" --inventory-only -f .lab/cluster.yaml
+	done
 	bin/kubewright lab exec -- kubewright up -f .lab/cluster.yaml
 	bin/kubewright lab exec -- kubectl get nodes -o wide
 
