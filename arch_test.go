@@ -28,7 +28,7 @@ var may = []struct {
 	{"inventory", "", "github.com/goccy/go-yaml sigs.k8s.io/yaml"},
 	{"templates", "", ""},
 	{"preflight", "host agent inventory ops", ""},
-	{"bundle", "", "github.com/google/go-containerregistry golang.org/x/sync sigs.k8s.io/yaml"},
+	{"bundle", "pki", "github.com/google/go-containerregistry golang.org/x/sync sigs.k8s.io/yaml"},
 	{"addons", "ops pki inventory templates", "k8s.io/api k8s.io/apimachinery k8s.io/client-go golang.org/x/sync sigs.k8s.io/yaml"},
 	{"phases", "addons bundle preflight templates inventory engine host agent ops pki",
 		"k8s.io/api k8s.io/apimachinery k8s.io/kubelet k8s.io/kube-proxy sigs.k8s.io/yaml github.com/coreos/go-systemd github.com/pelletier/go-toml"},
@@ -44,6 +44,7 @@ var may = []struct {
 	{"e2e/benchhosts", "bundle", ""},
 	{"e2e/fingerprint", "", "golang.org/x/sys github.com/coreos/go-systemd"},
 	{"e2e/fingerprint/cmd", "e2e/fingerprint", ""},
+	{"e2e/images", "", ""},
 	{"e2e/vm", "", ""},
 }
 

@@ -1,12 +1,12 @@
-// Package bundle is everything a cluster is made of, in one directory: an OCI image layout with the images, the host
+// Package bundle is everything a cluster is made of, in one directory or one archive: an OCI image layout with the images, the host
 // programs (as OCI artifacts) and a lock that says what each of them is, down to the digest. Hosts get images and
-// programs from the private registry only; Push is how they come there.
+// programs from the private registry only; Push is how they come there, Pull and Pack how they come out of a registry and into an archive.
 //
 // Nothing read from a bundle is believed before its digest has been checked.
 package bundle
 
 import (
-	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,12 +30,14 @@ const maxManifest = 4 << 20
 
 // Bundle is an opened bundle.
 type Bundle struct {
-	Dir  string
+	Dir  string // the directory, or the archive
 	Lock Lock
+
+	files store
 }
 
 // Open reads a bundle's lock and checks that every blob it needs is there in full length. Contents are checked while
-// they are read, or all at once by Verify.
+// they are read, or all at once by Verify. An archive that Pull or Pack made is as good as a directory.
 func Open(dir string) (*Bundle, error) {
 	b := &Bundle{Dir: dir}
 	if err := b.open(); err != nil {
@@ -44,14 +46,14 @@ func Open(dir string) (*Bundle, error) {
 	return b, nil
 }
 
-func (b *Bundle) open() error {
-	if _, err := os.Stat(filepath.Join(b.Dir, layoutFile)); errors.Is(err, fs.ErrNotExist) {
-		return errors.New("this is not a bundle: it has no file oci-layout")
-	}
-	if err := readStrict(filepath.Join(b.Dir, lockFile), &b.Lock); err != nil {
+func (b *Bundle) open() (err error) {
+	if b.files, err = storeAt(b.Dir); err != nil {
 		return err
 	}
-	if err := b.Lock.check(); err != nil {
+	if _, err := b.files.size(layoutFile); errors.Is(err, fs.ErrNotExist) {
+		return errors.New("this is not a bundle: it has no file oci-layout")
+	}
+	if b.Lock, err = lockIn(b.files); err != nil {
 		return err
 	}
 	for _, c := range b.Lock.Components {
@@ -62,50 +64,60 @@ func (b *Bundle) open() error {
 	return nil
 }
 
+// lockIn reads the lock of a store.
+func lockIn(s store) (Lock, error) {
+	f, _, err := s.open(lockFile)
+	if err != nil {
+		return Lock{}, fmt.Errorf("%s: %w", lockFile, err)
+	}
+	defer f.Close()
+	return readLock(f)
+}
+
+func readLock(r io.Reader) (Lock, error) {
+	var l Lock
+	d := json.NewDecoder(io.LimitReader(r, maxManifest))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&l); err != nil {
+		return Lock{}, fmt.Errorf("%s: %w", lockFile, err)
+	}
+	return l, l.check()
+}
+
+// ReadLock reads the lock of a bundle alone, from its file lock.json.
+func ReadLock(name string) (Lock, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return Lock{}, err
+	}
+	defer f.Close()
+	return readLock(f)
+}
+
 // complete checks that a component's blobs exist and are as long as its manifest says.
 func (b *Bundle) complete(c Component) error {
-	m, err := b.manifest(c)
+	p, err := partsOf(context.Background(), b, c)
 	if err != nil {
 		return err
 	}
-	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
-		fi, err := os.Stat(b.path(d.Digest.String()))
+	for _, d := range p.blobs {
+		size, err := b.files.size(blobName(d.Digest.String()))
 		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("blob %s is missing", d.Digest)
 		}
 		if err != nil {
 			return err
 		}
-		if fi.Size() != d.Size {
-			return fmt.Errorf("blob %s has %d bytes instead of %d", d.Digest, fi.Size(), d.Size)
+		if size != d.Size {
+			return fmt.Errorf("blob %s has %d bytes instead of %d", d.Digest, size, d.Size)
 		}
 	}
 	return nil
 }
 
-// manifest reads and checks the manifest of a component.
-func (b *Bundle) manifest(c Component) (*v1.Manifest, error) {
-	raw, err := b.rawManifest(c)
-	if err != nil {
-		return nil, err
-	}
-	m, err := v1.ParseManifest(bytes.NewReader(raw))
-	if err != nil {
-		return nil, fmt.Errorf("manifest %s: %w", c.ManifestDigest(), err)
-	}
-	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
-		if !digestShape.MatchString(d.Digest.String()) {
-			return nil, fmt.Errorf("manifest %s: %q is not a sha256 digest", c.ManifestDigest(), d.Digest)
-		}
-	}
-	if c.Kind == KindFile && (len(m.Layers) != 1 || m.Layers[0].Digest.String() != c.Digest) {
-		return nil, fmt.Errorf("manifest %s does not carry the program %s", c.Manifest, c.Digest)
-	}
-	return m, nil
-}
-
-func (b *Bundle) rawManifest(c Component) ([]byte, error) {
-	r, err := b.Blob(c.ManifestDigest())
+// rawManifest implements source.
+func (b *Bundle) rawManifest(_ context.Context, _ Component, digest string) ([]byte, error) {
+	r, err := b.Blob(digest)
 	if err != nil {
 		return nil, err
 	}
@@ -115,28 +127,15 @@ func (b *Bundle) rawManifest(c Component) ([]byte, error) {
 		return nil, err
 	}
 	if len(raw) > maxManifest {
-		return nil, fmt.Errorf("manifest %s is larger than %d bytes", c.ManifestDigest(), maxManifest)
+		return nil, fmt.Errorf("manifest %s is larger than %d bytes", digest, maxManifest)
 	}
 	return raw, nil
 }
 
-// path is where a blob is kept. The digest has been checked to be one.
-func (b *Bundle) path(digest string) string { return blobPath(b.Dir, digest) }
-
-func blobPath(dir, digest string) string {
-	return filepath.Join(dir, "blobs", "sha256", digest[len("sha256:"):])
+// blob implements source.
+func (b *Bundle) blob(_ context.Context, _ Component, d v1.Descriptor) (io.ReadCloser, error) {
+	return b.Blob(d.Digest.String())
 }
 
-func readStrict(name string, v any) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	d := json.NewDecoder(io.LimitReader(f, maxManifest))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return fmt.Errorf("%s: %w", filepath.Base(name), err)
-	}
-	return nil
-}
+// path is where a directory keeps a blob. The digest has been checked to be one.
+func (b *Bundle) path(digest string) string { return filepath.Join(b.Dir, blobName(digest)) }

@@ -13,10 +13,8 @@ func (l Lock) Table(w io.Writer) error {
 	var total int64
 	for _, c := range l.Components {
 		total += c.Size
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", c.Repository, c.Kind, c.Version, mebibytes(c.Size), c.Digest, c.Source)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", c.Repository, c.Kind, c.Version, Size(c.Size), c.Digest, c.Source)
 	}
-	fmt.Fprintf(t, "total\t\t\t%s\t\t%d components\n", mebibytes(total), len(l.Components))
+	fmt.Fprintf(t, "total\t\t\t%s\t\t%d components\n", Size(total), len(l.Components))
 	return t.Flush()
 }
-
-func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }

@@ -90,6 +90,9 @@ func (c Component) Tagged(registry string) string {
 	return path.Join(registry, c.Repository) + ":" + c.Version
 }
 
+// short is REPOSITORY:VERSION, as errors name it.
+func (c Component) short() string { return c.Repository + ":" + c.Version }
+
 // BlobPath is where a registry serves the bytes of a program, below its address.
 func (c Component) BlobPath() string {
 	return "/v2/" + c.Repository + "/blobs/" + c.Digest

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -22,28 +22,20 @@ const parallel = 3
 // Progress tells how far one component has come. It is called from one goroutine at a time.
 type Progress func(Pushed)
 
-// Pushed is one step of one component's way.
+// Pushed is one step of one component's way, into a registry or out of one.
 type Pushed struct {
 	Component Component
-	Sent      int64 // bytes sent so far
-	Done      bool  // it is in the registry now
-	Skipped   bool  // Done, and nothing had to be sent: the registry had it
-}
-
-// Registry is where Push sends to.
-type Registry struct {
-	// Address is HOST:PORT, or http://HOST:PORT for a registry without TLS. A registry is never asked in another way than
-	// the one given, whatever its answers.
-	Address string
-	// Transport carries the requests, and decides whom to trust; http.DefaultTransport if nil.
-	Transport http.RoundTripper
+	Sent      int64 // bytes that have crossed the network so far
+	There     int64 // with Done: bytes that did not have to
+	Done      bool  // it is where it should be now
+	Skipped   bool  // Done, and nothing had to be sent: all of it was there
 }
 
 // Push fills a registry with the named components, all of them if there are no names. A name is the component's
 // repository: kube-apiserver, bin/kubelet. What the registry has already is not sent again, so a push that was cut off
 // can be repeated. It returns every component's failure, not only the first.
 func Push(ctx context.Context, b *Bundle, to Registry, names []string, progress Progress) error {
-	todo, err := b.Lock.choose(names)
+	todo, err := b.Lock.Choose(names)
 	if err != nil {
 		return err
 	}
@@ -51,18 +43,27 @@ func Push(ctx context.Context, b *Bundle, to Registry, names []string, progress 
 	if err != nil {
 		return err
 	}
+	return each(todo, func(c Component) error { return p.push(ctx, c) })
+}
+
+// each does something to all components, a few at a time, and returns every failure once: that a registry is down is not said of each.
+func each(todo []Component, do func(Component) error) error {
 	var (
 		g    errgroup.Group
 		mu   sync.Mutex
 		errs []error
+		said = map[string]bool{}
 	)
 	g.SetLimit(parallel)
 	for _, c := range todo {
 		g.Go(func() error {
-			if err := p.push(ctx, c); err != nil {
+			if err := do(c); err != nil {
 				mu.Lock()
-				errs = append(errs, err)
-				mu.Unlock()
+				defer mu.Unlock()
+				if !said[err.Error()] {
+					said[err.Error()] = true
+					errs = append(errs, err)
+				}
 			}
 			return nil
 		})
@@ -80,8 +81,8 @@ func PushOne(ctx context.Context, b *Bundle, to Registry, c Component, progress 
 	return p.push(ctx, c)
 }
 
-// choose returns the named components, or all.
-func (l Lock) choose(names []string) ([]Component, error) {
+// Choose returns the named components, or all if there are no names. A name is the component's repository.
+func (l Lock) Choose(names []string) ([]Component, error) {
 	if len(names) == 0 {
 		return l.Components, nil
 	}
@@ -97,104 +98,97 @@ func (l Lock) choose(names []string) ([]Component, error) {
 }
 
 type pusher struct {
-	b        *Bundle
+	from     source
+	to       Registry
 	registry name.Registry
 	remote   *remote.Pusher
-	puller   *remote.Puller
+	reader   *client
 
 	mu       sync.Mutex
 	progress Progress
 }
 
-func newPusher(b *Bundle, to Registry, progress Progress) (*pusher, error) {
-	address, plain := strings.CutPrefix(to.Address, "http://")
-	address = strings.TrimPrefix(address, "https://")
-	opts := []name.Option{name.StrictValidation}
-	scheme := "https"
-	if plain {
-		opts = append(opts, name.Insecure)
-		scheme = "http"
-	}
-	reg, err := name.NewRegistry(address, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("registry %s: %w", to.Address, err)
-	}
-	rt := to.Transport
-	if rt == nil {
-		rt = http.DefaultTransport
-	}
-	options := []remote.Option{
-		remote.WithTransport(only{scheme: scheme, next: rt}),
-		remote.WithUserAgent("kubewright"),
-		remote.WithJobs(parallel),
-	}
-	push, err := remote.NewPusher(options...)
+func newPusher(from source, to Registry, progress Progress) (*pusher, error) {
+	reader, err := newClient(to)
 	if err != nil {
 		return nil, err
 	}
-	pull, err := remote.NewPuller(options...)
+	push, err := remote.NewPusher(
+		remote.WithTransport(to.carrier()),
+		remote.WithUserAgent("kubewright"),
+		remote.WithJobs(parallel),
+		remote.WithAuth(to.Credentials.authenticator()),
+		remote.WithRetryStatusCodes(), // the carrier has patience, and asks for how long
+		remote.WithRetryPredicate(uploadAgain),
+		remote.WithRetryBackoff(remote.Backoff{Duration: waits[0], Factor: 2, Steps: len(waits)}),
+	)
 	if err != nil {
 		return nil, err
 	}
 	if progress == nil {
 		progress = func(Pushed) {}
 	}
-	return &pusher{b: b, registry: reg, remote: push, puller: pull, progress: progress}, nil
+	return &pusher{from: from, to: to, registry: reader.reg, remote: push, reader: reader, progress: progress}, nil
 }
 
-// only refuses every scheme but one. The registry client would otherwise take an answer over plain HTTP when TLS
-// fails, and that failure is the one an attacker can cause.
-type only struct {
-	scheme string
-	next   http.RoundTripper
-}
-
-func (o only) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != o.scheme {
-		return nil, fmt.Errorf("refused to use %s: the registry is configured for %s", r.URL.Scheme, o.scheme)
+// uploadAgain says whether a blob whose upload failed is sent once more, from its beginning.
+func uploadAgain(err error) bool {
+	var known *Trouble
+	var answer *transport.Error
+	switch {
+	case errors.As(err, &known):
+		return false // of a source, or after all patience
+	case errors.As(err, &answer):
+		return passing(answer.StatusCode)
 	}
-	return o.next.RoundTrip(r)
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 func (p *pusher) push(ctx context.Context, c Component) error {
-	if err := p.pushTo(ctx, c); err != nil {
-		return fmt.Errorf("push %s: %w", c.Tagged(p.registry.RegistryStr()), err)
+	err := p.pushTo(ctx, c)
+	if err == nil || ctx.Err() != nil {
+		return err
 	}
-	return nil
+	var known *Trouble
+	if err = p.to.in(c.short(), err); errors.As(err, &known) {
+		return known // says itself which registry and what
+	}
+	return fmt.Errorf("push %s: %w", c.Tagged(p.to.String()), err)
 }
 
 func (p *pusher) pushTo(ctx context.Context, c Component) error {
-	tag := p.registry.Repo(c.Repository).Tag(c.Version)
-	d, err := p.puller.Head(ctx, tag)
-	switch {
-	case err == nil && d.Digest.String() == c.ManifestDigest():
-		p.tell(Pushed{Component: c, Done: true, Skipped: true})
-		return nil
-	case err != nil && !answered(err):
-		return err
-	}
-	var sent int64
-	var mu sync.Mutex
-	image, err := p.b.image(c, func(delta int64) {
-		mu.Lock()
-		defer mu.Unlock()
-		sent += delta
-		p.tell(Pushed{Component: c, Sent: sent})
-	})
+	repo := p.registry.Repo(p.to.repository(c))
+	tag, err := p.reader.head(ctx, c, c.Version)
 	if err != nil {
 		return err
 	}
-	if err := p.remote.Push(ctx, tag, image); err != nil {
+	if tag == c.ManifestDigest() {
+		p.tell(Pushed{Component: c, There: c.Size, Done: true, Skipped: true})
+		return nil
+	}
+	has, err := partsOf(ctx, p.from, c)
+	if err != nil {
 		return err
 	}
-	p.tell(Pushed{Component: c, Sent: sent, Done: true})
+	var sent atomic.Int64
+	count := func(delta int64) { p.tell(Pushed{Component: c, Sent: sent.Add(delta)}) }
+	for _, d := range has.blobs {
+		if err := p.remote.Upload(ctx, repo, &carried{ctx: ctx, from: p.from, c: c, d: d, count: count}); err != nil {
+			return err
+		}
+	}
+	for i, m := range has.manifests {
+		var ref name.Reference = repo.Digest(m.Digest.String())
+		if i == len(has.manifests)-1 {
+			ref = repo.Tag(c.Version)
+		}
+		if err := p.remote.Put(ctx, ref, m); err != nil {
+			return err
+		}
+		sent.Add(m.Size)
+	}
+	p.tell(Pushed{Component: c, Sent: sent.Load(), There: has.bytes() - sent.Load(), Done: true})
 	return nil
-}
-
-// answered reports whether the registry itself said no: it does not have the tag.
-func answered(err error) bool {
-	var no *transport.Error
-	return errors.As(err, &no)
 }
 
 func (p *pusher) tell(s Pushed) {

@@ -35,7 +35,11 @@ func Create(dir string) (*Writer, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755); err != nil {
 		return nil, err
 	}
-	return &Writer{dir: dir, index: v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}}, nil
+	return &Writer{dir: dir, index: emptyIndex()}, nil
+}
+
+func emptyIndex() v1.IndexManifest {
+	return v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
 }
 
 // Layer is one blob of an image.
@@ -145,38 +149,59 @@ func (w *Writer) addManifest(c *Component, m v1.Manifest) (v1.Descriptor, error)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	listed := d
-	listed.ArtifactType = m.ArtifactType
-	listed.Annotations = map[string]string{"org.opencontainers.image.ref.name": c.Tagged("")}
-	w.index.Manifests = append(w.index.Manifests, listed)
+	w.index.Manifests = append(w.index.Manifests, listed(d, m.ArtifactType, *c))
 	return d, nil
 }
 
 // Close writes the index and the lock, sorted. The directory is a bundle from then on.
 func (w *Writer) Close() error {
-	slices.SortFunc(w.lock.Components, func(a, b Component) int { return cmp.Compare(a.Repository, b.Repository) })
-	slices.SortFunc(w.index.Manifests, func(a, b v1.Descriptor) int {
-		const ref = "org.opencontainers.image.ref.name"
-		return cmp.Compare(a.Annotations[ref], b.Annotations[ref])
-	})
-	if err := w.lock.check(); err != nil {
+	files, err := layout(&w.lock, &w.index)
+	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name string
-		v    any
-	}{
-		{indexFile, w.index},
-		{lockFile, w.lock},
-		{layoutFile, map[string]string{"imageLayoutVersion": "1.0.0"}},
-	} {
-		raw, err := json.MarshalIndent(f.v, "", "  ")
-		if err != nil {
-			return fmt.Errorf("%s: %w", f.name, err)
-		}
-		if err := os.WriteFile(filepath.Join(w.dir, f.name), append(raw, '\n'), 0o644); err != nil {
+	for _, f := range files {
+		if err := os.WriteFile(filepath.Join(w.dir, f.name), f.content, 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// file is a file of a layout beside its blobs.
+type file struct {
+	name    string
+	content []byte
+}
+
+// layout are the files that make blobs a bundle. It sorts what it is given. A directory is a bundle once the last of them is there.
+func layout(lock *Lock, index *v1.IndexManifest) ([]file, error) {
+	slices.SortFunc(lock.Components, func(a, b Component) int { return cmp.Compare(a.Repository, b.Repository) })
+	slices.SortFunc(index.Manifests, func(a, b v1.Descriptor) int { return cmp.Compare(a.Annotations[refName], b.Annotations[refName]) })
+	if err := lock.check(); err != nil {
+		return nil, err
+	}
+	var out []file
+	for _, f := range []struct {
+		name string
+		v    any
+	}{
+		{indexFile, index},
+		{lockFile, lock},
+		{layoutFile, map[string]string{"imageLayoutVersion": "1.0.0"}},
+	} {
+		raw, err := json.MarshalIndent(f.v, "", "  ")
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
+		}
+		out = append(out, file{f.name, append(raw, '\n')})
+	}
+	return out, nil
+}
+
+// refName is the annotation that names an image within a layout.
+const refName = "org.opencontainers.image.ref.name"
+
+// listed is how the index has a component.
+func listed(d v1.Descriptor, artifactType string, c Component) v1.Descriptor {
+	return v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest, ArtifactType: artifactType, Annotations: map[string]string{refName: c.Tagged("")}}
 }

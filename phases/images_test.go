@@ -171,3 +171,45 @@ func TestWhatTheLockLacksIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoNeedsAComponent: the list that users see names the phase in which the component really appears, and no component that a phase needs is without one.
+func TestWhoNeedsAComponent(t *testing.T) {
+	seen := map[string]map[string]bool{} // phases by component
+	for _, row := range worlds(t) {
+		for _, w := range expand(t, row.cluster, row.facts) {
+			for _, s := range w.Steps {
+				text, err := json.Marshal(s.Op)
+				if err != nil {
+					t.Fatal(err)
+				}
+				switch op := s.Op.(type) {
+				case ops.Stored:
+					continue // the registry has them all
+				case ops.File:
+					text = append(text, op.Content...) // which JSON has in base64
+				}
+				for _, c := range lock().Components {
+					if strings.Contains(string(text), c.Digest) {
+						key := c.Kind + " " + c.Name
+						if seen[key] == nil {
+							seen[key] = map[string]bool{}
+						}
+						seen[key][w.Phase] = true
+					}
+				}
+			}
+		}
+	}
+	for _, c := range lock().Components {
+		by := phases.NeededBy(c)
+		in := seen[c.Kind+" "+c.Name]
+		switch {
+		case len(by) == 0 && len(in) > 0:
+			t.Errorf("%s is in %v, and nobody is said to need it", c.Repository, in)
+		case len(by) > 0 && len(in) > 0 && !in[by[0]]:
+			t.Errorf("%s is said to be for %s, and is in %v", c.Repository, by[0], in)
+		case len(by) > 0 && len(in) == 0 && c.Kind != bundle.KindGzip: // of those only what Docker hosts run is there
+			t.Errorf("%s is said to be for %s, and is nowhere", c.Repository, by[0])
+		}
+	}
+}
