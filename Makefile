@@ -91,6 +91,7 @@ lab-down: build
 # Every test on real hosts, or all but those that SKIP names.
 .PHONY: e2e
 e2e: bundle
+	go test -tags e2e -count=1 -timeout 10m -v -skip '$(or $(SKIP),^$$)' ./e2e/images
 	go test -tags e2e -count=1 -timeout 70m -v -skip '$(or $(SKIP),^$$)' ./e2e/
 
 # A host with a kernel of its own. Minutes where containers take seconds, so it is no part of test.

@@ -11,9 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/kubewright/kubewright/bundle"
-	"github.com/kubewright/kubewright/inventory"
 	"github.com/kubewright/kubewright/lab/source"
-	"github.com/kubewright/kubewright/phases"
 	"github.com/spf13/cobra"
 )
 
@@ -81,45 +79,13 @@ func bundleCommand() *cobra.Command {
 			return b.Lock.Table(cmd.OutOrStdout())
 		},
 	}
-	inspect.Flags().StringVar(&dir, "bundle", "", "the bundle's folder (default: the last one built)")
+	inspect.Flags().StringVar(&dir, "bundle", "", "the bundle's folder or archive (default: the last one built)")
 
 	var flags clusterFlags
 	push := &cobra.Command{
 		Use: "push", Short: "Fill the cluster's registry from the bundle", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, b, err := flags.load()
-			if err != nil {
-				return err
-			}
-			f, err := connect(cmd.Context(), c, b, nil)
-			if err != nil {
-				return err
-			}
-			defer f.close()
-			if err := f.foreign(); err != nil {
-				return err
-			}
-			m, err := f.member(c.With(inventory.Registry)[0].Name)
-			if err != nil {
-				return err
-			}
-			transport, err := f.registryTransport(cmd.Context(), m)
-			if err != nil {
-				return err
-			}
-			var names []string
-			for _, x := range phases.Stocked(c, b.Lock) {
-				names = append(names, x.Repository)
-			}
-			return bundle.Push(cmd.Context(), b, bundle.Registry{Address: c.Registry(), Transport: transport}, names, func(p bundle.Pushed) {
-				if p.Done {
-					word := "pushed"
-					if p.Skipped {
-						word = "there"
-					}
-					fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", word, p.Component.Tagged(c.Registry()))
-				}
-			})
+			return pushToCluster(cmd.Context(), cmd.OutOrStdout(), &flags, nil)
 		},
 	}
 	flags.add(push)

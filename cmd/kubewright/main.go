@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/kubewright/kubewright/agent"
+	"github.com/kubewright/kubewright/bundle"
 	"github.com/kubewright/kubewright/engine"
 	"github.com/kubewright/kubewright/host"
 	"github.com/kubewright/kubewright/inventory"
@@ -59,7 +60,7 @@ func root() *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.AddCommand(initCommand(), configCommand(), trustCommand(), preflightCommand(), planCommand(), upCommand(), statusCommand(), driftCommand(), undoCommand(), resetCommand(),
-		kubeconfigCommand(), addonCommand(), phaseCommand(), bundleCommand(), labCommand(), versionCommand())
+		kubeconfigCommand(), addonCommand(), phaseCommand(), bundleCommand(), imagesCommand(), labCommand(), versionCommand())
 	cmd.InitDefaultHelpCmd()
 	cmd.InitDefaultCompletionCmd()
 	strict(cmd)
@@ -157,6 +158,7 @@ func exitCode(err error) int {
 		unreach  *host.Error
 		step     *engine.StepError
 		waited   *engine.WaitError
+		registry *bundle.Trouble
 	)
 	switch {
 	case errors.As(err, &known):
@@ -175,8 +177,19 @@ func exitCode(err error) int {
 		return exitStep
 	case errors.As(err, &unreach):
 		return exitConnect
+	case errors.As(err, &registry):
+		return registryCode(registry.Class)
 	}
 	return exitBug
+}
+
+// registryCode tells a registry that cannot be spoken with from one that does not do what it is asked.
+func registryCode(class bundle.Class) int {
+	switch class {
+	case bundle.Unreachable, bundle.TLS, bundle.Scheme, bundle.Unauthorized, bundle.Forbidden:
+		return exitConnect
+	}
+	return exitStep
 }
 
 // unseen tells whether something on a host could not be looked at, as a file that cannot be parsed: up ends before it begins.
@@ -212,6 +225,10 @@ func remedyOf(err error) string {
 	var reset *agent.ResetError
 	if errors.As(err, &reset) {
 		return "mend the cause and repeat the command; until then the journal stays in " + agent.StateDir + " on the host"
+	}
+	var registry *bundle.Trouble
+	if errors.As(err, &registry) {
+		return registry.Remedy()
 	}
 	var step *engine.StepError
 	if errors.As(err, &step) {

@@ -22,7 +22,7 @@ type clusterFlags struct{ file, bundle string }
 
 func (f *clusterFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.file, "config", "f", "cluster.yaml", "the inventory file")
-	cmd.Flags().StringVar(&f.bundle, "bundle", "", "the bundle's folder (default: the last one built)")
+	cmd.Flags().StringVar(&f.bundle, "bundle", "", "the bundle's folder or archive (default: the last one built)")
 }
 
 // load reads the inventory and opens the bundle: all that can be wrong before a connection is made.
