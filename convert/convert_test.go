@@ -1,0 +1,137 @@
+package convert
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+var update = flag.Bool("update", false, "write what comes out into the specimens")
+
+// TestSpecimens converts testdata/*.txtar: old.yaml (or old.json) becomes new.yaml and notes, or is refused with the lines of refused. What came out converts to
+// itself.
+func TestSpecimens(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			a, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := &txtar.Archive{Comment: a.Comment, Files: a.Files[:1]}
+			add := func(name, text string) {
+				got.Files = append(got.Files, txtar.File{Name: name, Data: []byte(text)})
+			}
+			r, err := Convert(a.Files[0].Data)
+			if err != nil {
+				add("refused", err.Error()+"\n")
+			} else {
+				var notes strings.Builder
+				for _, n := range r.Notes {
+					notes.WriteString(n.String() + "\n")
+				}
+				add("new.yaml", string(r.Output))
+				add("notes", notes.String())
+				again, err := Convert(r.Output)
+				if err != nil || again.Changed || !bytes.Equal(again.Output, r.Output) {
+					t.Errorf("what came out is not what 1.36 takes: %v\n%+v", err, again)
+				}
+			}
+			if *update {
+				if err := os.WriteFile(file, txtar.Format(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if want, have := string(txtar.Format(a)), string(txtar.Format(got)); want != have {
+				t.Errorf("it says\n%s\nnot\n%s", have, want)
+			}
+		})
+	}
+}
+
+func TestWhatIsCurrentStaysAsItIsWritten(t *testing.T) {
+	const text = `# a comment
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: a, labels: {x: "1"}} # flow style and all
+data:
+  b: |
+    --- not a document
+---
+apiVersion: example.com/v1
+kind: Thing
+metadata: {name: ours}
+spec: {anything: [1, 2.50, 1e3]}
+`
+	r, err := Convert([]byte(text))
+	if err != nil || r.Changed || string(r.Output) != text {
+		t.Errorf("%v, changed %v:\n%s", err, r.Changed, r.Output)
+	}
+	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0].What, "example.com/v1 Thing is left as it is") {
+		t.Errorf("notes: %v", r.Notes)
+	}
+}
+
+// TestOnlyWhatChangesIsWrittenAnew: a neighbour in the same file keeps its comments.
+func TestOnlyWhatChangesIsWrittenAnew(t *testing.T) {
+	const keep = "apiVersion: v1 # mine\nkind: ConfigMap\nmetadata: {name: a}\n"
+	r, err := Convert([]byte(keep + "---\napiVersion: storage.k8s.io/v1beta1\nkind: StorageClass\nmetadata: {name: b}\nprovisioner: example.com/nfs\n"))
+	if err != nil || !r.Changed || !strings.HasPrefix(string(r.Output), keep+"---\n") {
+		t.Errorf("%v:\n%s", err, r.Output)
+	}
+}
+
+// Each row is a text that is no manifest, and what is said of it.
+func TestWhatCannotBeRead(t *testing.T) {
+	for _, row := range []struct{ text, words string }{
+		{"a: 1\na: 2\n", `document 1, line 1: `},
+		{"- a\n- b\n", "it is no object"},
+		{"kind: Pod\n", "it is no Kubernetes object: it has no kind or no apiVersion"},
+		{"apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\na: [\n", "document 2, line 5: "},
+		{`{"apiVersion":"v1","kind":"Pod"} {`, "of JSON"},
+		{"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, imagee: b}]}\n", "Pod/a: spec.containers[0].imagee: 1.36 has no such field"},
+		{"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: 5}\n", "Pod/a: "},
+	} {
+		_, err := Convert([]byte(row.text))
+		if err == nil || !strings.Contains(err.Error(), row.words) {
+			t.Errorf("%q: got %v, not %s", row.text, err, row.words)
+		}
+	}
+	if r, err := Convert(nil); err != nil || len(r.Output) != 0 {
+		t.Errorf("nothing became %v, %v", r, err)
+	}
+}
+
+// TestEveryProblemIsNamed, not only the first.
+func TestEveryProblemIsNamed(t *testing.T) {
+	_, err := Convert([]byte("apiVersion: policy/v1beta1\nkind: PodSecurityPolicy\nmetadata: {name: a}\n---\napiVersion: extensions/v1beta1\nkind: ThirdPartyResource\nmetadata: {name: b}\n"))
+	var all Problems
+	if !errors.As(err, &all) || len(all) != 2 || all[1].Object != "ThirdPartyResource/b" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestEveryRuleLeadsToWhatIsServed: a rule whose target 1.36 does not have would convert into nothing.
+func TestEveryRuleLeadsToWhatIsServed(t *testing.T) {
+	external := []string{"apiextensions.k8s.io/v1", "apiregistration.k8s.io/v1"} // whose types are in modules of their own
+	for from, m := range moves() {
+		_, kind, _ := strings.Cut(from, " ")
+		to, other, _ := strings.Cut(m.to, " ")
+		if other != "" {
+			kind = other
+		}
+		if !known(to, kind) && !strings.Contains(strings.Join(external, " "), to) {
+			t.Errorf("%s becomes %s %s, which is not known", from, to, kind)
+		}
+	}
+}

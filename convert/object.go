@@ -1,0 +1,227 @@
+package convert
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	strictjson "k8s.io/apimachinery/pkg/runtime/serializer/json"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/yaml"
+)
+
+// object is a manifest as it was read.
+type object = map[string]any
+
+// document is one of a file.
+type document struct {
+	number, line int
+	text         string
+	json         bool
+}
+
+// split takes a file apart. JSON may hold several values, one after the other.
+func split(in []byte) ([]document, error) {
+	if trimmed := bytes.TrimSpace(in); bytes.HasPrefix(trimmed, []byte("{")) && json.Valid(firstJSON(trimmed)) {
+		var out []document
+		d := json.NewDecoder(bytes.NewReader(trimmed))
+		for {
+			var raw json.RawMessage
+			if err := d.Decode(&raw); err == io.EOF {
+				return out, nil
+			} else if err != nil {
+				return nil, fmt.Errorf("after %d bytes of JSON: %w", d.InputOffset(), err)
+			}
+			out = append(out, document{number: len(out) + 1, line: 1, text: string(raw), json: true})
+		}
+	}
+	var out []document
+	line := 1
+	r := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(in)))
+	for {
+		text, err := r.Read()
+		if err == io.EOF {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(bytes.TrimSpace(text)) > 0 {
+			out = append(out, document{number: len(out) + 1, line: line, text: string(text)})
+		}
+		line += bytes.Count(text, []byte("\n")) + 1
+	}
+}
+
+func firstJSON(in []byte) []byte {
+	var raw json.RawMessage
+	_ = json.NewDecoder(bytes.NewReader(in)).Decode(&raw)
+	return raw
+}
+
+// read is an object of a document; nil of one that has nothing but comments.
+func read(text string) (object, error) {
+	raw, err := yaml.YAMLToJSONStrict([]byte(text))
+	if err != nil {
+		return nil, err
+	}
+	if string(raw) == "null" {
+		return nil, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber() // a number is written as it was read
+	var o object
+	if err := d.Decode(&o); err != nil {
+		return nil, fmt.Errorf("it is no object: %w", err)
+	}
+	return o, nil
+}
+
+// strict checks that an object is one that 1.36 knows, down to each field.
+func (w *work) strict(o object) {
+	if !known(str(o, "apiVersion"), str(o, "kind")) {
+		return
+	}
+	raw, err := json.Marshal(o)
+	if err != nil {
+		w.refuse("", err.Error())
+		return
+	}
+	s := strictjson.NewSerializerWithOptions(strictjson.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, strictjson.SerializerOptions{Strict: true})
+	_, _, err = s.Decode(raw, nil, nil)
+	if err == nil {
+		return
+	}
+	if many, ok := runtime.AsStrictDecodingError(err); ok {
+		for _, e := range many.Errors() {
+			field, reason := "", e.Error()
+			if name, ok := strings.CutPrefix(reason, "unknown field "); ok {
+				field, reason = strings.Trim(name, `"`), "1.36 has no such field"
+			}
+			w.refuse(field, reason)
+		}
+		return
+	}
+	w.refuse("", err.Error())
+}
+
+// known says whether Kubernetes' own types of 1.36 have a kind.
+func known(version, kind string) bool {
+	gv, err := schema.ParseGroupVersion(version)
+	return err == nil && scheme.Scheme.Recognizes(gv.WithKind(kind)) && !slices.Contains(removed, version)
+}
+
+func group(version string) string {
+	g, _, ok := strings.Cut(version, "/")
+	if !ok {
+		return ""
+	}
+	return g
+}
+
+// at is what is below a path; nil where there is nothing.
+func at(o object, path ...string) any {
+	var v any = o
+	for _, p := range path {
+		m, ok := v.(map[string]any)
+		if !ok {
+			return nil
+		}
+		v = m[p]
+	}
+	return v
+}
+
+func str(o object, path ...string) string { s, _ := at(o, path...).(string); return s }
+
+func sub(o object, path ...string) object { m, _ := at(o, path...).(map[string]any); return m }
+
+func list(o object, path ...string) []any { l, _ := at(o, path...).([]any); return l }
+
+// ensure returns the object below a path, which is made if it is not there.
+func ensure(o object, path ...string) object {
+	for _, p := range path {
+		next, ok := o[p].(map[string]any)
+		if !ok {
+			next = object{}
+			o[p] = next
+		}
+		o = next
+	}
+	return o
+}
+
+// rename gives a field another name, if it is there.
+func (w *work) rename(o object, in, from, to, why string) {
+	v, ok := o[from]
+	if !ok {
+		return
+	}
+	delete(o, from)
+	o[to] = v
+	w.note(o, Changed, join(in, from), from+" -> "+to, why)
+}
+
+func (w *work) drop(o object, in, field, why string) {
+	if _, ok := o[field]; ok {
+		delete(o, field)
+		w.note(o, Dropped, join(in, field), "left out", why)
+	}
+}
+
+// keep writes down an old default that is another one today.
+func (w *work) keep(o object, in, field string, value any, why string) {
+	if _, ok := o[field]; !ok {
+		o[field] = value
+		w.note(o, Kept, join(in, field), short(value), why)
+	}
+}
+
+func short(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(raw)
+}
+
+func join(in, field string) string {
+	if in == "" {
+		return field
+	}
+	return in + "." + field
+}
+
+// each calls for every object of a list.
+func each(l []any, do func(i int, o object)) {
+	for i, v := range l {
+		if o, ok := v.(map[string]any); ok {
+			do(i, o)
+		}
+	}
+}
+
+func keys(o object) []string { return slices.Sorted(maps.Keys(o)) }
+
+// takeAnnotation removes an annotation and returns it. A map of annotations that becomes empty goes too.
+func takeAnnotation(meta object, name string) (string, bool) {
+	all := sub(meta, "annotations")
+	v, ok := all[name]
+	if !ok {
+		return "", false
+	}
+	delete(all, name)
+	if len(all) == 0 {
+		delete(meta, "annotations")
+	}
+	s, _ := v.(string)
+	return s, true
+}
