@@ -1,6 +1,11 @@
 package phases
 
-import "github.com/kubewright/kubewright/bundle"
+import (
+	"slices"
+
+	"github.com/kubewright/kubewright/addons"
+	"github.com/kubewright/kubewright/bundle"
+)
 
 // needed are the phases that a component is there for. What is not among them is for people, for tests and for comparison.
 var needed = map[string]map[string]string{
@@ -16,14 +21,19 @@ var needed = map[string]map[string]string{
 	},
 }
 
-// NeededBy is the phase that a component is there for, or nothing.
-func NeededBy(c bundle.Component) []string {
+// NeededBy are the phase or the addons that a component is there for.
+func NeededBy(c bundle.Component) (by []string) {
 	kind := c.Kind
 	if kind == bundle.KindGzip {
 		kind = bundle.KindImage
 	}
 	if phase := needed[kind][c.Name]; phase != "" {
-		return []string{phase}
+		by = append(by, phase)
 	}
-	return nil
+	for _, a := range addons.Catalogue() {
+		if kind == bundle.KindImage && slices.Contains(a.Images, c.Name) {
+			by = append(by, AddonTarget(a.Name))
+		}
+	}
+	return by
 }
