@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/kubewright/kubewright/bundle"
@@ -89,6 +90,9 @@ func (f *fleet) registry(ctx context.Context) (bundle.Registry, error) {
 	m, err := f.member(f.cluster.With(inventory.Registry)[0].Name)
 	if err != nil {
 		return bundle.Registry{}, err
+	}
+	if m.Facts().Authorities["registry"] == "" {
+		return bundle.Registry{}, coded{exitConnect, fmt.Errorf("%s has no registry yet: kubewright up starts it and fills it", m.name)}
 	}
 	transport, err := f.registryTransport(ctx, m)
 	if err != nil {
