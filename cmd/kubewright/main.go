@@ -230,6 +230,10 @@ func remedyOf(err error) string {
 	if errors.As(err, &registry) {
 		return registry.Remedy()
 	}
+	var lacking *lackingError
+	if errors.As(err, &lacking) {
+		return lacking.Remedy()
+	}
 	var step *engine.StepError
 	if errors.As(err, &step) {
 		if step.Remedy != "" {

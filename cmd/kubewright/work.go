@@ -70,6 +70,9 @@ func (f *fleet) fit(ctx context.Context, care caution) error {
 		}
 		fmt.Fprintf(os.Stderr, "%s: %s\n", word, report.Escape(w.String()))
 	}
+	if err := f.ownImages(ctx); err != nil {
+		return coded{exitPreflight, err}
+	}
 	if d := preflight.ProxyMode(f.cluster, f.facts()); d.Fell() {
 		fmt.Fprintf(os.Stderr, "warning: kube-proxy: %s\n", report.Escape(d.String()))
 	}
