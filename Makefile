@@ -17,6 +17,9 @@ SOURCES     := go.mod go.sum $(shell find agent ops pki cmd/kubewright-agent -na
 # What the lab and the bundle need on a Debian machine, as program:package.
 PACKAGES := git gcc libc6-dev pkg-config libseccomp-dev mmdebstrap systemd-container iproute2 curl
 
+# A package of Debian's, unless there is a program of that name already, wherever it came from.
+needs = command -v $(1) >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1); }
+
 .PHONY: help
 help:
 	@echo "make build     bin/kubewright with the agents in it"
@@ -71,6 +74,7 @@ deps:
 
 .PHONY: bundle
 bundle: build deps
+	$(call needs,npm)
 	bin/kubewright bundle build
 
 # With ADDONS="ingress metrics-server", or ADDONS=all, these are in it as well.
@@ -91,7 +95,8 @@ lab-down: build
 # Every test on real hosts, or all but those that SKIP names.
 .PHONY: e2e
 e2e: bundle
-	go test -tags e2e -count=1 -timeout 10m -v -skip '$(or $(SKIP),^$$)' ./e2e/images
+	$(call needs,chromium-headless-shell)
+	go test -tags e2e -count=1 -timeout 10m -v -skip '$(or $(SKIP),^$$)' ./e2e/images ./e2e/browser
 	go test -tags e2e -count=1 -timeout 70m -v -skip '$(or $(SKIP),^$$)' ./e2e/
 
 # A host with a kernel of its own. Minutes where containers take seconds, so it is no part of test.

@@ -37,10 +37,12 @@ var may = []struct {
 	{"lab", "bundle inventory", "golang.org/x github.com/goccy/go-yaml"},
 	{"lab/source", "bundle", "github.com/google/go-containerregistry github.com/klauspost/compress"},
 	{"lab/source/iptables", "", ""},
+	{"lab/source/headlamp", "", ""},
 	{"cmd/kubewright-agent", "agent ops pki", ""},
 	{"cmd/kubewright", "lab lab/source report phases convert addons bundle preflight inventory engine host agent ops pki",
 		"k8s.io/api k8s.io/apimachinery k8s.io/client-go sigs.k8s.io/yaml golang.org/x github.com/spf13/cobra"},
 	{"e2e", "", ""},
+	{"e2e/browser", "", ""}, // empty without the tag e2e
 	{"e2e/benchup", "bundle", ""},
 	{"e2e/benchhosts", "bundle", ""},
 	{"e2e/fingerprint", "", "golang.org/x/sys github.com/coreos/go-systemd"},
