@@ -46,7 +46,7 @@ type Door struct {
 }
 
 // catalogue are kubewright's own addons, in the order in which they are told. flannel is not among them: without it there is no cluster.
-var catalogue = []Addon{metricsServer, ingress, storage}
+var catalogue = []Addon{metricsServer, ingress, dashboard, storage}
 
 // Of are the addons that a cluster is to have, kubewright's and the user's.
 func Of(c *inventory.Cluster) []Addon {

@@ -36,8 +36,8 @@ type Component struct {
 	Digest     string `json:"digest"`             // of an image's manifest; of a program's own bytes
 	Manifest   string `json:"manifest,omitempty"` // programs only: the manifest that carries it
 	Size       int64  `json:"size"`               // what crosses the network: every blob of an image, the bytes of a program
-	Source     string `json:"source"`             // the Go module and version it was built from, or debian:PACKAGE=VERSION
-	Sum        string `json:"sum,omitempty"`      // the module's h1 sum, as the checksum database has it
+	Source     string `json:"source"`             // the Go module and version it was built from, npm:PACKAGE@VERSION, or debian:PACKAGE=VERSION
+	Sum        string `json:"sum,omitempty"`      // the module's h1 sum, as the checksum database has it; npm's integrity of a package
 
 	// Packages names the Debian packages, with their versions, that parts of it were taken from.
 	Packages []string `json:"packages,omitempty"`

@@ -22,12 +22,12 @@ type Wanted struct {
 	Components []WantedComponent `json:"components"`
 }
 
-// Source is what something is built from: a Go module, or a Debian package. Debian packages are not pinned; the machine's own apt checks their
+// Source is what something is built from: a Go module, an npm package, or a Debian package. Debian packages are not pinned; the machine's own apt checks their
 // signatures, and the bundle's lock says which version it had on the day of the build.
 type Source struct {
-	Module  string `json:"module"`
+	Module  string `json:"module"` // npm:NAME for an npm package
 	Version string `json:"version"`
-	Sum     string `json:"sum"` // the h1 sum of the module's zip
+	Sum     string `json:"sum"` // the h1 sum of the module's zip; npm's integrity of a package
 	Debian  string `json:"debian,omitempty"`
 }
 

@@ -150,7 +150,7 @@ func TestEveryProgramIsInTheLock(t *testing.T) {
 func TestWhatTheLockLacksIsNamed(t *testing.T) {
 	// Nothing of these is rendered: they are for people, for tests and for comparison, or of addons that the course's cluster has not.
 	optional := []string{"kubeadm", "etcdctl", "agnhost", "traefik", "metrics-server", "kube-state-metrics", "node-exporter", "prometheus-operator",
-		"prometheus-config-reloader", "prometheus-operator-crds", "kube-rbac-proxy", "prometheus", "alertmanager", "local-path-provisioner", "busybox", "lab-web"}
+		"prometheus-config-reloader", "prometheus-operator-crds", "kube-rbac-proxy", "prometheus", "alertmanager", "local-path-provisioner", "busybox", "lab-web", "headlamp"}
 	for i, gone := range lock().Components {
 		c := course(t)
 		if gone.Kind == bundle.KindGzip || gone.Name == "cri-dockerd" { // what only Docker needs

@@ -136,6 +136,11 @@ func (a *assembly) ownLayer(ctx context.Context, m image) (tree, []string, error
 	for _, p := range m.Dirs {
 		t[p] = node{mode: 0o777, dir: true}
 	}
+	if m.Page != "" {
+		if err := a.addPage(t, m.Page); err != nil {
+			return nil, nil, err
+		}
+	}
 	if !m.Certs {
 		return t, nil, nil
 	}

@@ -18,9 +18,10 @@ import (
 	"github.com/kubewright/kubewright/bundle"
 )
 
-// own is what is compiled from here: stand-ins for modules, and a program that images need.
+// own is what is built from here: stand-ins for modules, programs that images need, and the shell of a page.
 //
 //go:embed _tencent iptables/main.go
+//go:embed headlamp/main.go headlamp/handler.go headlamp/proxy.go _headlamp/*.* _headlamp/src
 var embedded embed.FS
 
 var own fs.FS = embedded
@@ -33,7 +34,10 @@ func (b *builder) compile(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := b.cached(b.pauseDir(), func(dir string) error { return b.cBuild(ctx, pause, dir) })
+	if _, err := b.cached(b.pauseDir(), func(dir string) error { return b.cBuild(ctx, pause, dir) }); err != nil {
+		return err
+	}
+	_, err := b.cached(b.pageDir(), func(dir string) error { return b.buildPage(ctx, page, dir) })
 	return err
 }
 
@@ -72,13 +76,18 @@ func (b *builder) sources(r goBuild) []bundle.Source {
 
 // ownFiles lists the embedded files that a build uses.
 func ownFiles(r goBuild) []string {
-	var dirs, files []string
+	var dirs []string
 	for _, s := range r.Stubs {
 		dirs = append(dirs, s.Dir)
 	}
 	if r.Own != "" {
 		dirs = append(dirs, r.Own)
 	}
+	return embeddedIn(dirs...)
+}
+
+// embeddedIn lists the embedded files in these folders.
+func embeddedIn(dirs ...string) (files []string) {
 	for _, d := range dirs {
 		fs.WalkDir(own, d, func(p string, e fs.DirEntry, err error) error {
 			if err == nil && !e.IsDir() {

@@ -144,6 +144,11 @@ var clusterBuilds = []goBuild{
 		Own:      "iptables",
 		Packages: map[string]string{"iptables-choose": "{module}"},
 	},
+	{
+		Name:     "headlamp",
+		Own:      "headlamp",
+		Packages: map[string]string{"headlamp": "{module}"},
+	},
 }
 
 // cBuild is one C file of a source, compiled by itself.
@@ -176,6 +181,7 @@ type image struct {
 	Texts  map[string]string // path -> what is written there
 	Dirs   []string          // writable directories
 	Certs  bool              // the public certificate authorities
+	Page   string            // where the page is put, if it has one
 	Config v1.Config
 }
 
@@ -232,5 +238,11 @@ var clusterImages = []image{
 		Dirs:   []string{"uploads"},
 		Certs:  true,
 		Config: v1.Config{Env: []string{defaultPath}, Entrypoint: []string{"/agnhost"}, Cmd: []string{"pause"}},
+	},
+	{
+		Name:   "headlamp",
+		Files:  map[string]string{"headlamp/headlamp": "headlamp/headlamp"},
+		Page:   "headlamp/page",
+		Config: v1.Config{Env: []string{defaultPath}, Entrypoint: []string{"/headlamp/headlamp"}, User: "65534:65534"},
 	},
 }

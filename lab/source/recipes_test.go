@@ -144,6 +144,13 @@ func TestAnotherProgramOfOursIsAnotherBundle(t *testing.T) {
 			changed[name] = &fstest.MapFile{Data: text}
 		}
 	}
+	for _, name := range embeddedIn(page.Shell) {
+		text, err := fs.ReadFile(own, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed[name] = &fstest.MapFile{Data: text}
+	}
 	defer func() { own = embedded }()
 	own = changed
 	if b.bundleDir() != before {

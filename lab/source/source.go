@@ -59,7 +59,7 @@ func Build(ctx context.Context, o Options) (string, error) {
 
 // bundleDir is where the bundle is kept. The names of its programs' folders say what went into them.
 func (b *builder) bundleDir() string {
-	parts := []any{bundle.WantText(), images, sharedLayers, b.pauseDir(), assembled}
+	parts := []any{bundle.WantText(), images, sharedLayers, b.pauseDir(), b.pageDir(), assembled}
 	for _, r := range goBuilds {
 		parts = append(parts, b.programs(r))
 	}
