@@ -60,7 +60,7 @@ func root() *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.AddCommand(initCommand(), configCommand(), trustCommand(), preflightCommand(), planCommand(), upCommand(), statusCommand(), driftCommand(), undoCommand(), resetCommand(),
-		kubeconfigCommand(), addonCommand(), phaseCommand(), bundleCommand(), imagesCommand(), convertCommand(), labCommand(), versionCommand())
+		kubeconfigCommand(), addonCommand(), dashboardCommand(), phaseCommand(), bundleCommand(), imagesCommand(), convertCommand(), labCommand(), versionCommand())
 	cmd.InitDefaultHelpCmd()
 	cmd.InitDefaultCompletionCmd()
 	strict(cmd)
