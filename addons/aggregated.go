@@ -93,8 +93,12 @@ func unclaimed(o Object, live *unstructured.Unstructured) error {
 	owner := "somebody else"
 	if theirs != "" {
 		owner = "another addon"
-	} else if managers := live.GetManagedFields(); len(managers) > 0 {
-		owner = "whoever made it with " + managers[0].Manager
+	}
+	for _, m := range live.GetManagedFields() {
+		if theirs == "" && m.Subresource == "" { // its status is the API server's
+			owner = "whoever made it with " + m.Manager
+			break
+		}
 	}
 	return &claimed{o.ID().String(), owner}
 }

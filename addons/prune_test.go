@@ -124,7 +124,7 @@ func TestAnAPIHasOneProvider(t *testing.T) {
 	s := newServer(t)
 	a := s.api()
 	theirs := map[string]any{"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": map[string]any{
-		"name": "v1beta1.metrics.k8s.io", "managedFields": []any{map[string]any{"manager": "helm"}},
+		"name": "v1beta1.metrics.k8s.io", "managedFields": []any{map[string]any{"manager": "kube-apiserver", "subresource": "status"}, map[string]any{"manager": "helm"}},
 	}}
 	s.mu.Lock()
 	s.objects["/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"] = theirs
