@@ -30,6 +30,7 @@ var may = []struct {
 	{"preflight", "host agent inventory ops", ""},
 	{"bundle", "pki", "github.com/google/go-containerregistry golang.org/x/sync sigs.k8s.io/yaml"},
 	{"addons", "ops pki inventory templates", "k8s.io/api k8s.io/apimachinery k8s.io/client-go golang.org/x/sync sigs.k8s.io/yaml"},
+	{"verify", "", "k8s.io/api k8s.io/apimachinery k8s.io/client-go k8s.io/streaming github.com/gorilla/websocket"},
 	{"convert", "", "k8s.io/apimachinery k8s.io/client-go sigs.k8s.io/yaml"},
 	{"phases", "addons bundle preflight templates inventory engine host agent ops pki",
 		"k8s.io/api k8s.io/apimachinery k8s.io/kubelet k8s.io/kube-proxy sigs.k8s.io/yaml github.com/coreos/go-systemd github.com/pelletier/go-toml"},
@@ -39,7 +40,7 @@ var may = []struct {
 	{"lab/source/iptables", "", ""},
 	{"lab/source/headlamp", "", ""},
 	{"cmd/kubewright-agent", "agent ops pki", ""},
-	{"cmd/kubewright", "lab lab/source report phases convert addons bundle preflight inventory engine host agent ops pki",
+	{"cmd/kubewright", "lab lab/source report phases convert verify addons bundle preflight inventory engine host agent ops pki",
 		"k8s.io/api k8s.io/apimachinery k8s.io/client-go sigs.k8s.io/yaml golang.org/x github.com/spf13/cobra"},
 	{"e2e", "", ""},
 	{"e2e/browser", "", ""}, // empty without the tag e2e

@@ -59,7 +59,7 @@ func root() *cobra.Command {
 		SilenceUsage: true, SilenceErrors: true, Version: version,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	cmd.AddCommand(initCommand(), configCommand(), trustCommand(), preflightCommand(), planCommand(), upCommand(), statusCommand(), driftCommand(), undoCommand(), resetCommand(),
+	cmd.AddCommand(initCommand(), configCommand(), trustCommand(), preflightCommand(), planCommand(), upCommand(), statusCommand(), verifyCommand(), driftCommand(), undoCommand(), resetCommand(),
 		kubeconfigCommand(), addonCommand(), dashboardCommand(), phaseCommand(), bundleCommand(), imagesCommand(), convertCommand(), labCommand(), versionCommand())
 	cmd.InitDefaultHelpCmd()
 	cmd.InitDefaultCompletionCmd()
