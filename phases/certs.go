@@ -41,6 +41,12 @@ func controlPlaneCertSteps(in Input) ([]engine.Step, error) {
 	l.add("health checks log in to etcd", l.cert("etcd/healthcheck-client", etcdCA, pki.Request{CommonName: "kube-etcd-healthcheck-client", Usages: client}))
 	l.add("the API server logs in to etcd", l.cert("apiserver-etcd-client", etcdCA, pki.Request{CommonName: "kube-apiserver-etcd-client", Usages: client}))
 
+	// Those that the controller manager and the scheduler would make themselves nobody can verify, and would be others at each start. Each has a folder of its
+	// own, as a file alone could not be followed into a container when it is made anew.
+	loopback := pki.Request{CommonName: "localhost", DNSNames: []string{"localhost"}, IPs: []string{"127.0.0.1", "::1"}, Usages: server}
+	l.add("who asks the controller manager for its metrics can verify it", l.cert("controller-manager/server", KubernetesCA, loopback))
+	l.add("who asks the scheduler for its metrics can verify it", l.cert("scheduler/server", KubernetesCA, loopback))
+
 	// Components of the control plane talk to the API server beside them, whatever happens to the endpoint (as kubeadm does).
 	own := "https://" + addr + ":6443"
 	l.add("the controller manager logs in to the API", l.kubeconfig("controller-manager.conf", own, "system:kube-controller-manager"))

@@ -227,6 +227,9 @@ func controllerManagerPod(l *list) staticPod {
 			"service-account-private-key-file": pkiDir + "/sa.key",
 			"service-cluster-ip-range":         in.Cluster.Spec.Network.ServiceCIDR.String(),
 			"terminated-pod-gc-threshold":      "1000",
+			"authorization-always-allow-paths": loopbackPaths,
+			"tls-cert-file":                    pkiDir + "/controller-manager/server.crt",
+			"tls-private-key-file":             pkiDir + "/controller-manager/server.key",
 			"tls-min-version":                  "VersionTLS12",
 			"tls-cipher-suites":                strings.Join(tlsSuites, ","),
 			"use-service-account-credentials":  "true",
@@ -237,20 +240,28 @@ func controllerManagerPod(l *list) staticPod {
 	}
 }
 
+// loopbackPaths are what the controller manager and the scheduler tell whoever is on their host, as etcd and kube-proxy do. Others come by the addon monitoring,
+// which asks who they are.
+const loopbackPaths = "/healthz,/livez,/readyz,/metrics"
+
 func schedulerPod(l *list) staticPod {
 	conf := "/etc/kubernetes/scheduler.conf"
 	return staticPod{
 		name: "kube-scheduler", image: l.image("kube-scheduler"), command: "kube-scheduler", why: "gives pods their nodes",
 		flags: map[string]string{
-			"authentication-kubeconfig": conf,
-			"authorization-kubeconfig":  conf,
-			"kubeconfig":                conf,
-			"bind-address":              "127.0.0.1",
-			"leader-elect":              "true",
-			"profiling":                 "false",
-			"tls-min-version":           "VersionTLS12",
-			"tls-cipher-suites":         strings.Join(tlsSuites, ","),
+			"authentication-kubeconfig":        conf,
+			"authorization-kubeconfig":         conf,
+			"kubeconfig":                       conf,
+			"bind-address":                     "127.0.0.1",
+			"leader-elect":                     "true",
+			"profiling":                        "false",
+			"authorization-always-allow-paths": loopbackPaths,
+			"tls-cert-file":                    pkiDir + "/scheduler/server.crt",
+			"tls-private-key-file":             pkiDir + "/scheduler/server.key",
+			"tls-min-version":                  "VersionTLS12",
+			"tls-cipher-suites":                strings.Join(tlsSuites, ","),
 		},
+		dirs:  map[string]string{"scheduler-certs": pkiDir + "/scheduler"},
 		files: map[string]string{"kubeconfig": conf},
 		probe: probe{scheme: "HTTPS", port: 10259, live: "/livez", ready: "/readyz"}, cpu: "100m",
 	}
