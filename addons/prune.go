@@ -159,6 +159,9 @@ func (a *API) members(ctx context.Context, set Set) ([]ID, error) {
 				return err
 			}
 			for _, o := range list.Items {
+				if metav1.GetControllerOf(&o) != nil {
+					continue // some controller's, which has handed on the labels of what it was made for and looks after it
+				}
 				found[i] = append(found[i], ID{Group: of, Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()})
 			}
 			return nil

@@ -54,11 +54,15 @@ func TestPruned(t *testing.T) {
 	}
 	s.mu.Lock()
 	s.objects["/api/v1/namespaces/default/configmaps/nobodys"] = map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "nobodys", "namespace": "default"}}
+	s.objects["/api/v1/namespaces/default/configmaps/made"] = map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{
+		"name": "made", "namespace": "default", "labels": map[string]any{labelPartOf: setID("mine")},
+		"ownerReferences": []any{map[string]any{"apiVersion": "example.org/v1", "kind": "Crop", "name": "oats", "uid": "1", "controller": true}},
+	}}
 	s.mu.Unlock()
 	if err := put(t, a, "mine", one); err != nil {
 		t.Fatal(err)
 	}
-	if got := there(s); got != "kubewright-addon-mine kubewright-addon-theirs nobodys one three" {
+	if got := there(s); got != "kubewright-addon-mine kubewright-addon-theirs made nobodys one three" {
 		t.Errorf("there is %s", got)
 	}
 	deleted := only(s.asked(), "DELETE")
