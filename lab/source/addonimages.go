@@ -1,6 +1,8 @@
 package source
 
 import (
+	_ "embed"
+
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
@@ -16,11 +18,14 @@ var addonImages = []image{
 	single("kube-rbac-proxy", "/usr/local/bin/kube-rbac-proxy", "65532:65532"),
 	single("local-path-provisioner", "/usr/bin/local-path-provisioner", ""),
 	{
+		// The page that belongs to it is built from parts of which the module has only the source: a small one of ours is in its place.
 		Name:   "prometheus",
-		Shared: []string{"busybox", "prometheus"},
+		Shared: []string{"busybox"},
+		Files:  map[string]string{"bin/prometheus": "prometheus/prometheus"},
+		Texts:  map[string]string{"usr/share/prometheus/web/ui/static/mantine-ui/index.html": prometheusPage},
 		Dirs:   []string{"prometheus"},
 		Certs:  true,
-		Config: v1.Config{Env: []string{defaultPath}, Entrypoint: []string{"/usr/bin/prometheus"}, User: "65534", WorkingDir: "/prometheus",
+		Config: v1.Config{Env: []string{defaultPath}, Entrypoint: []string{"/bin/prometheus"}, User: "65534", WorkingDir: "/usr/share/prometheus",
 			Cmd: []string{"--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"}},
 	},
 	{
@@ -50,6 +55,9 @@ var addonImages = []image{
 		Config: v1.Config{Env: []string{defaultPath}, Cmd: []string{"sh"}},
 	},
 }
+
+//go:embed prometheus.html
+var prometheusPage string
 
 // single is an image of one program, which is called like the image, wherever it lies in it.
 func single(name, entrypoint, user string) image {

@@ -21,6 +21,14 @@ var addonBuilds = []goBuild{
 		Stamp: []string{commonVersion + "Version={version}"},
 	},
 	{
+		// What it can find things by is here Kubernetes, DNS, files and HTTP: the clouds' own ways are half of it.
+		Name:     "prometheus",
+		Sources:  []string{"prometheus", "prometheus-operator"},
+		Packages: map[string]string{"prometheus": "{module}/cmd/prometheus"},
+		Tags:     "netgo osusergo remove_all_sd enable_kubernetes_sd enable_dns_sd",
+		Stamp:    []string{commonVersion + "Version={version}"},
+	},
+	{
 		// Built with the operator's versions of Kubernetes' libraries, which are a patch release later than its own: these are compiled once for the
 		// three of them.
 		Name:     "metrics-server",

@@ -41,24 +41,6 @@ var sharedLayers = map[string]debianLayer{
 		),
 		Certs: true,
 	},
-	"prometheus": {
-		Packages: []string{"prometheus"},
-		Files: []string{
-			"usr/bin/prometheus", "etc/prometheus/prometheus.yml",
-			"usr/share/prometheus/web/templates/*", "usr/share/prometheus/web/static/*", "usr/share/prometheus/web/static/css/*",
-			"usr/share/prometheus/web/static/img/*", "usr/share/prometheus/web/static/js/*", "usr/share/prometheus/web/static/js/graph/*",
-			"usr/share/prometheus/web/static/vendor/*/*.selection.js", "usr/share/prometheus/web/static/vendor/fuzzy/fuzzy.js",
-			"usr/share/prometheus/web/static/vendor/bootstrap3-typeahead/bootstrap3-typeahead.js",
-			"usr/share/prometheus/web/static/vendor/bootstrap4-glyphicons/css/*", "usr/share/prometheus/web/static/vendor/bootstrap4-glyphicons/fonts/*",
-			// What the links in there lead to: of these, what the page asks for.
-			"usr/share/fonts-glyphicons/*", "usr/share/javascript/bootstrap4/css/bootstrap.min.css", "usr/share/javascript/bootstrap4/js/bootstrap.min.js",
-			"usr/share/javascript/d3/d3.min.js", "usr/share/javascript/eonasdan-bootstrap-datetimepicker/*.min.*",
-			"usr/share/javascript/jquery/jquery.min.js", "usr/share/javascript/jquery-hotkeys/jquery.hotkeys.js",
-			"usr/share/javascript/moment/moment.min.js", "usr/share/javascript/moment-timezone/moment-timezone-with-data.min.js",
-			"usr/share/javascript/mustache/mustache.min.js", "usr/share/javascript/popper.js", "usr/share/nodejs/popper.js/dist/popper.min.js",
-			"usr/share/javascript/rickshaw/*.min.*",
-		},
-	},
 	"alertmanager": {
 		Packages: []string{"prometheus-alertmanager"},
 		Files: []string{
