@@ -27,6 +27,8 @@ type Env struct {
 	Cluster *inventory.Cluster
 	// Image is the reference of one of the bundle's images in the private registry.
 	Image func(name string) string
+	// Has says whether the bundle has an image, for those that it need not have; nil: it has all.
+	Has func(name string) bool
 	// File is one of the bundle's files that are text for the cluster, such as definitions of kinds of objects.
 	File func(name string) []byte
 }
@@ -46,7 +48,7 @@ type Door struct {
 }
 
 // catalogue are kubewright's own addons, in the order in which they are told. flannel is not among them: without it there is no cluster.
-var catalogue = []Addon{metricsServer, ingress, dashboard, storage}
+var catalogue = []Addon{metricsServer, ingress, dashboard, monitoring, storage}
 
 // Of are the addons that a cluster is to have, kubewright's and the user's.
 func Of(c *inventory.Cluster) []Addon {

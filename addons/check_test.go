@@ -66,7 +66,7 @@ func TestCatalogue(t *testing.T) {
 		if _, known := inventory.AddonKey(a.Name); !known {
 			t.Errorf("the inventory does not know the addon %s", a.Name)
 		}
-		parts, err := a.Make(Env{Cluster: c, Image: func(name string) string { return "registry:5000/" + name + ":v1@sha256:0" }, File: func(string) []byte { return nil }})
+		parts, err := a.Make(Env{Cluster: c, Image: func(name string) string { return "registry:5000/" + name + ":v1@sha256:0" }, File: func(string) []byte { return definitions() }})
 		if err != nil {
 			t.Errorf("%s: %v", a.Name, err)
 		}

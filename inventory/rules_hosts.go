@@ -126,6 +126,7 @@ func (k check) unique() {
 var nodePorts = map[int]string{
 	2379: "etcd", 2380: "etcd", 2381: "etcd", 6443: "the API server", 10248: "the kubelet", 10249: "kube-proxy", 10250: "the kubelet",
 	10256: "kube-proxy", 10257: "the controller manager", 10259: "the scheduler",
+	9100: "the addon monitoring", 10349: "the addon monitoring", 10357: "the addon monitoring", 10359: "the addon monitoring", 12381: "the addon monitoring",
 }
 
 // registryPort keeps the registry off ports that its host needs for something else.

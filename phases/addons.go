@@ -80,6 +80,7 @@ func environment(in Input, fail func(error)) addons.Env {
 			}
 			return c.Reference(in.Cluster.Registry())
 		},
+		Has: func(name string) bool { _, err := in.image(name); return err == nil },
 		File: func(name string) []byte {
 			text, ok := in.Texts[name]
 			if !ok {

@@ -29,9 +29,12 @@ func openings(in Input) []opening {
 	}
 	if in.Host.Node() {
 		out = append(out,
-			opening{"the control plane reaches the kubelet", "10250", "tcp", addresses(in.Cluster.With(inventory.ControlPlane))},
+			opening{"the control plane reaches the kubelet", "10250", "tcp", addresses(kubeletClients(in.Cluster))},
 			opening{"Services of the type NodePort", "30000-32767", "tcp", nil},
 			opening{"Services of the type NodePort", "30000-32767", "udp", nil})
+	}
+	for _, p := range metricsPorts(in) {
+		out = append(out, opening{"the addon monitoring", p, "tcp", addresses(in.Cluster.Nodes())})
 	}
 	if web := in.Cluster.Spec.Addons.Ingress; web.Enabled && web.Expose == inventory.ExposeHostPort && in.Host.Has(inventory.Worker) {
 		out = append(out, opening{"the addon ingress", "80", "tcp", nil}, opening{"the addon ingress", "443", "tcp", nil})
@@ -44,6 +47,29 @@ func openings(in Input) []opening {
 		out[i].From = slices.DeleteFunc(o.From, func(a netip.Addr) bool { return a == in.Host.Address })
 	}
 	return slices.DeleteFunc(out, func(o opening) bool { return o.From != nil && len(o.From) == 0 })
+}
+
+// kubeletClients are the hosts from which somebody asks kubelets. What a pod asks of another node comes from the pod's node.
+func kubeletClients(c *inventory.Cluster) []inventory.Host {
+	if c.Spec.Addons.MetricsServer.Enabled || c.Spec.Addons.Monitoring.Enabled {
+		return c.Nodes()
+	}
+	return c.With(inventory.ControlPlane)
+}
+
+// metricsPorts are those where the addon monitoring listens on a host.
+func metricsPorts(in Input) []string {
+	m := in.Cluster.Spec.Addons.Monitoring
+	if !m.Enabled || !in.Host.Node() {
+		return nil
+	}
+	var out []string
+	for _, p := range inventory.MetricsPorts {
+		if p.On(m, in.Host) {
+			out = append(out, fmt.Sprint(p.Port))
+		}
+	}
+	return out
 }
 
 func addresses(hosts []inventory.Host) []netip.Addr {

@@ -71,6 +71,37 @@ func TestOpeningsFollowRoles(t *testing.T) {
 	}
 }
 
+// TestMonitoringIsReached: nodes reach each other's metrics and kubelets, and nobody else does.
+func TestMonitoringIsReached(t *testing.T) {
+	for _, row := range []struct {
+		host         string
+		controlPlane bool
+		want         []string
+	}{
+		{"master", true, []string{"10250", "10349", "10357", "10359", "12381", "9100"}},
+		{"node-0001", true, []string{"10250", "10349", "9100"}},
+		{"master", false, []string{"10250", "9100"}},
+		{"registry", true, nil},
+	} {
+		c := course(t)
+		c.Spec.Addons.Monitoring = inventory.Monitoring{Enabled: true, Profile: inventory.ProfilePlain, ControlPlane: &row.controlPlane}
+		var ports []string
+		for _, rule := range opened(t, c, row.host, walls("ufw")) {
+			from, port, _ := strings.Cut(strings.TrimPrefix(rule, "allow proto tcp from "), " to 0.0.0.0/0 port ")
+			if !slices.Contains([]string{"", "5000", "6443", "30000:32767", "8472"}, port) {
+				ports = append(ports, port)
+				if !slices.Contains([]string{"192.168.1.21", "192.168.1.31", "192.168.1.32"}, from) {
+					t.Errorf("%s: %s", row.host, rule)
+				}
+			}
+		}
+		slices.Sort(ports)
+		if got := slices.Compact(ports); !slices.Equal(got, row.want) {
+			t.Errorf("%s: open to nodes are %v, want %v", row.host, got, row.want)
+		}
+	}
+}
+
 // opened is what the steps of a host do to its firewall.
 func opened(t *testing.T, c *inventory.Cluster, host string, f agent.Facts) []string {
 	t.Helper()

@@ -32,7 +32,14 @@ func ports(c *inventory.Cluster) []port {
 	}
 	_, overlay := c.Overlay()
 	carried := func(h inventory.Host) bool { return overlay != 0 && h.Node() }
-	return []port{
+	var metrics []port
+	for _, p := range inventory.MetricsPorts {
+		metrics = append(metrics, tcp(p.Port, p.Program, false, func(h inventory.Host) bool {
+			m := c.Spec.Addons.Monitoring
+			return m.Enabled && h.Node() && p.On(m, h)
+		}, node))
+	}
+	return append(metrics, []port{
 		tcp(80, "", false, web, nobody), tcp(443, "", false, web, nobody),
 		tcp(6443, "kube-apiserver", false, controls, node),
 		tcp(2379, "etcd", false, controls, controls), tcp(2380, "etcd", false, controls, controls), tcp(2381, "etcd", true, controls, nobody),
@@ -41,7 +48,7 @@ func ports(c *inventory.Cluster) []port {
 		tcp(10249, "kube-proxy", true, node, nobody), tcp(10256, "kube-proxy", false, node, nobody),
 		{Opening: agent.Opening{Port: overlay, Protocol: "udp"}, kernel: true, on: carried, from: node},
 		tcp(c.Spec.Registry.Port, "registry", false, registryHost, node),
-	}
+	}...)
 }
 
 // The NodePorts that Services get, and the one that stands for them when hosts try to reach each other: they are kube-proxy's, and nobody listens.

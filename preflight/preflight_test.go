@@ -327,6 +327,11 @@ func rows(t *testing.T) []row {
 		}), "node-0001: port 10250/tcp is in use by pid 812 (nginx)", Error},
 		{"port", "of the registry, taken on the loopback", on("registry", listening(agent.Listener{Protocol: "tcp", Address: "127.0.0.1", Port: 5000, PID: 5, Process: "python3"})), "", ""},
 		{"port", "of the controllers, taken on the loopback", on("master", listening(agent.Listener{Protocol: "tcp", Address: "127.0.0.1", Port: 10257, PID: 5, Process: "python3"})), "master: port 10257/tcp is in use by pid 5 (python3)", Error},
+		{"port", "of an addon that is not enabled", on("node-0001", listening(agent.Listener{Protocol: "tcp", Address: "0.0.0.0", Port: 9100, PID: 5, Process: "node_exporter"})), "", ""},
+		{"port", "of monitoring, taken by Debian's", func(w *world) {
+			w.Cluster.Spec.Addons.Monitoring.Enabled = true
+			on("node-0001", listening(agent.Listener{Protocol: "tcp", Address: "0.0.0.0", Port: 9100, PID: 5, Process: "prometheus-node"}))(w)
+		}, "node-0001: port 9100/tcp is in use by pid 5 (prometheus-node)", Error},
 		{"node-ports", "taken", on("node-0001", listening(agent.Listener{Protocol: "tcp", Address: "0.0.0.0", Port: 31337, PID: 5, Process: "python3"})), "node-0001: ports of Services are in use: 31337/tcp by pid 5 (python3)", Warning},
 		{"survey", "an answer that is none", func(w *world) {
 			w.Surveys, w.Mute = nil, map[string]string{"node-0001": "the agent was asked about 3 names and answered about 0"}
