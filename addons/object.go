@@ -156,7 +156,7 @@ func (o Object) Observe(ctx context.Context, m ops.Machine) (ops.Op, error) {
 	if same(live, would) {
 		return o, nil
 	}
-	return Object{Manifest: project(live.Object, o.Manifest).(map[string]any)}, nil
+	return Object{Manifest: touched(content(live), o.Manifest, content(would)).(map[string]any)}, nil
 }
 
 // same compares what two states of an object say, leaving out what the API server counts.

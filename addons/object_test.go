@@ -1,6 +1,7 @@
 package addons
 
 import (
+	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
@@ -188,5 +189,29 @@ func TestTextIsForPeople(t *testing.T) {
 	}
 	if text := o.absent().(Object).Text(); text != "" {
 		t.Errorf("what is absent reads %q", text)
+	}
+}
+
+// TestTouched: a diff shows what the wish names and what goes, and nothing that others have there.
+func TestTouched(t *testing.T) {
+	read := func(text string) map[string]any {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(text), &m); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	for _, row := range []struct{ name, live, wish, would, want string }{
+		{"as it should be, with what others have", `{"a": 1, "b": {"c": 2}, "d": [1]}`, `{"a": 1}`, `{"a": 1, "b": {"c": 2}, "d": [1]}`, `{"a": 1}`},
+		{"another value", `{"a": {"b": 2, "c": 3}}`, `{"a": {"b": 1}}`, `{"a": {"b": 1, "c": 3}}`, `{"a": {"b": 2}}`},
+		{"a selector of which one word goes", `{"s": {"x": "1", "y": "2"}}`, `{"s": {"x": "1"}}`, `{"s": {"x": "1"}}`, `{"s": {"x": "1", "y": "2"}}`},
+		{"a field that goes, where nothing is wished any more", `{"m": {"l": {"x": "1", "y": "2"}}, "k": 1}`, `{"k": 1}`, `{"m": {"l": {"y": "2"}}, "k": 1}`, `{"m": {"l": {"x": "1"}}, "k": 1}`},
+		{"a field of an element that goes", `{"c": [{"n": "a", "p": 1, "z": 0}]}`, `{"c": [{"n": "a"}]}`, `{"c": [{"n": "a", "z": 0}]}`, `{"c": [{"n": "a", "p": 1}]}`},
+		{"an element that goes", `{"c": [1, 2]}`, `{"c": [1]}`, `{"c": [1]}`, `{"c": [1, 2]}`},
+		{"what is not there yet", `{"a": 1}`, `{"a": 1, "b": 2}`, `{"a": 1, "b": 2}`, `{"a": 1}`},
+	} {
+		if got := touched(read(row.live), read(row.wish), read(row.would)); !reflect.DeepEqual(got, read(row.want)) {
+			t.Errorf("%s: %v", row.name, got)
+		}
 	}
 }
