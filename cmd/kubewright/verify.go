@@ -108,9 +108,16 @@ func (f *fleet) verifiable(ctx context.Context) (verify.Cluster, error) {
 	if err != nil {
 		return verify.Cluster{}, err
 	}
+	var queries []verify.Query
+	if f.cluster.Spec.Addons.Monitoring.Enabled {
+		for _, q := range addons.DashboardQueries(phases.Env(f.cluster, f.bundle.Lock, f.texts)) {
+			queries = append(queries, verify.Query{Name: q.Dashboard + ": " + q.Panel, Expr: q.Expr})
+		}
+	}
 	return verify.Cluster{
 		Config: config, Client: client, Domain: f.cluster.Spec.Network.DNSDomain,
 		Image: f.checksImage, NFS: f.nfs(), Dial: (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		Queries: queries,
 	}, nil
 }
 
