@@ -105,7 +105,7 @@ func (r Ready) Observe(ctx context.Context, m ops.Machine) (ops.Op, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.OK = r.lacks(o) == ""
+	r.OK = r.lacks(o) == "" && (r.Kind != definitionKind || a.publishes(o))
 	return r, nil
 }
 
@@ -122,9 +122,6 @@ func (r Ready) Set(ctx context.Context, m ops.Machine, _ ops.Op) error {
 	for {
 		done, err := r.watchOnce(ctx, a, &last)
 		if done {
-			if r.Kind == definitionKind {
-				a.mapper.Reset() // it knows the kind from now on
-			}
 			return nil
 		}
 		if run.Err() != nil {
@@ -175,9 +172,39 @@ func (r Ready) watchOnce(ctx context.Context, a *API, last *string) (bool, error
 		if !ok {
 			continue
 		}
-		if *last = r.lacks(o); *last == "" {
-			return true, nil
+		if *last = r.lacks(o); *last != "" {
+			continue
 		}
+		if r.Kind == definitionKind && !a.publishes(o) {
+			*last = "the API server does not tell of the kind"
+			return false, nil // it is looked at again, a moment later
+		}
+		return true, nil
 	}
 	return false, nil
+}
+
+// publishes says whether the API server tells of a kind that is defined, in all its versions. It begins to some time after it has established it, and until
+// then nobody finds where its objects are.
+func (a *API) publishes(definition *unstructured.Unstructured) bool {
+	group, _, _ := unstructured.NestedString(definition.Object, "spec", "group")
+	kind, _, _ := unstructured.NestedString(definition.Object, "spec", "names", "kind")
+	versions, _, _ := unstructured.NestedSlice(definition.Object, "spec", "versions")
+	known := func() bool {
+		for _, v := range versions {
+			name, _ := asMap(v)["name"].(string)
+			if served, _ := asMap(v)["served"].(bool); !served {
+				continue
+			}
+			if _, err := a.mapper.RESTMapping(schema.GroupKind{Group: group, Kind: kind}, name); err != nil {
+				return false
+			}
+		}
+		return true
+	}
+	if known() {
+		return true
+	}
+	a.mapper.Reset()
+	return known()
 }
