@@ -55,7 +55,9 @@ func (f *follower) progress(p ops.Progress) {
 		f.n.changed++
 	case ops.Failed:
 		f.n.failed++
-		f.worst = p
+		if f.worst.Key == "" {
+			f.worst = p // what fails after it is often only stopped because of it
+		}
 		e.Remedy = remedy(step.Op, nil)
 	default:
 		return
