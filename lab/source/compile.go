@@ -44,6 +44,9 @@ func (b *builder) compile(ctx context.Context) error {
 // programs is where a build's programs are kept.
 func (b *builder) programs(r goBuild) string {
 	parts := []any{r, b.sources(r)}
+	if r.Own != "" {
+		parts = append(parts, ownGo)
+	}
 	for _, name := range ownFiles(r) {
 		text, err := fs.ReadFile(own, name)
 		if err != nil {

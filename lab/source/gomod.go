@@ -11,6 +11,9 @@ import (
 // oldestGo is the least go line we write: from 1.21 on, it is a promise that the go command keeps.
 const oldestGo = "1.21"
 
+// ownGo is the go line of our own programs: the one that they are tested with here, for it decides how the library behaves.
+const ownGo = "1.26.0"
+
 // moduleName is the module that a build happens in.
 func moduleName(r goBuild) string { return "kubewright.internal/" + r.Name }
 
@@ -50,6 +53,9 @@ func (b *builder) goMod(ctx context.Context, r goBuild) ([]byte, error) {
 func (b *builder) renderGoMod(r goBuild, upstream goModule) []byte {
 	var w strings.Builder
 	goLine := upstream.Go
+	if r.Own != "" {
+		goLine = ownGo
+	}
 	if version.Compare("go"+goLine, "go"+oldestGo) < 0 {
 		goLine = oldestGo
 	}

@@ -2,6 +2,8 @@ package source
 
 import (
 	"encoding/json"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/kubewright/kubewright/bundle"
@@ -77,7 +79,7 @@ replace example.com/sdk => ./_sdk
 			name:     "a program of ours requires nothing",
 			upstream: `{}`,
 			recipe:   goBuild{Name: "own", Own: "iptables"},
-			want:     "module kubewright.internal/own\n\ngo 1.21\n",
+			want:     "module kubewright.internal/own\n\ngo " + ownGo + "\n",
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -94,5 +96,16 @@ replace example.com/sdk => ./_sdk
 				t.Errorf("got\n%s\nwant\n%s", got, row.want)
 			}
 		})
+	}
+}
+
+// TestOurProgramsAreBuiltAsTheyAreTested: an older go line gives them an older library, whose mux, for one, takes a method for part of a path.
+func TestOurProgramsAreBuiltAsTheyAreTested(t *testing.T) {
+	raw, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(raw), "\ngo "+ownGo+"\n") {
+		t.Errorf("go.mod has another go line than %s", ownGo)
 	}
 }
