@@ -3,12 +3,14 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/txtar"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 )
@@ -39,6 +41,7 @@ func TestAddons(t *testing.T) {
 		t.Helper()
 		return run(t, inLab(bounded(t), append(append([]string{"kubewright"}, args...), "-f", file)...))
 	}
+	before := look(t)
 	t.Cleanup(func() { ok(t, kw("reset", "--yes=lab")) })
 
 	with(`  addons:
@@ -208,4 +211,35 @@ spec: {group: metrics.k8s.io, version: v1beta1, groupPriorityMinimum: 100, versi
 			t.Error("its API is still there")
 		}
 	})
+	t.Run("manifests of early years are taken once they are converted", converted)
+	t.Run("reset leaves nothing of them", func(t *testing.T) {
+		ok(t, kw("reset", "--yes=lab"))
+		sameHosts(t, before, look(t), "reset left something of addons")
+	})
+}
+
+// converted holds what convert makes of its specimens against a real API server.
+func converted(t *testing.T) {
+	files, err := filepath.Glob("../convert/testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	kubectl(t, "create", "namespace", "lab")
+	kubectl(t, "label", "namespace", "default", "pod-security.kubernetes.io/enforce=privileged") // the course's pods use ports and volumes of their host
+	for _, file := range files {
+		a, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range a.Files {
+			if !strings.HasPrefix(f.Name, "new") {
+				continue
+			}
+			cmd := inLab(bounded(t), "kubectl", "apply", "--dry-run=server", "--validate=strict", "-f", "-")
+			cmd.Stdin = bytes.NewReader(f.Data)
+			if r := run(t, cmd); r.code != 0 {
+				t.Errorf("%s: the API server refuses it: %s", filepath.Base(file), r.stderr)
+			}
+		}
+	}
 }
