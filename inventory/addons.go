@@ -98,3 +98,27 @@ type Own struct {
 
 // Lines is text of several lines.
 type Lines string
+
+// NFSHost is the host that becomes the addon storage's NFS server, if one does.
+func (c *Cluster) NFSHost() (h Host, ok bool) {
+	if !c.NFS() || c.Spec.Addons.Storage.NFS.Server != "" {
+		return Host{}, false
+	}
+	for _, h := range c.With(Registry) {
+		return h, true
+	}
+	return Host{}, false
+}
+
+// NFSServer is where nodes find the exports: what the inventory says, or the address of the host that becomes the server.
+func (c *Cluster) NFSServer() string {
+	if h, ok := c.NFSHost(); ok {
+		return h.Address.String()
+	}
+	return c.Spec.Addons.Storage.NFS.Server
+}
+
+// NFS says whether the cluster is to have volumes of an NFS server.
+func (c *Cluster) NFS() bool {
+	return c.Spec.Addons.Storage.Enabled && c.Spec.Addons.Storage.NFS.Enabled
+}

@@ -44,8 +44,9 @@ func (a Addons) Has(name string) bool {
 }
 
 var (
-	duration  = regexp.MustCompile(`^[1-9][0-9]{0,4}[smhdwy]$`) // as Prometheus writes one
-	claimSize = regexp.MustCompile(`^[1-9][0-9]{0,5}(Mi|Gi|Ti)$`)
+	duration   = regexp.MustCompile(`^[1-9][0-9]{0,4}[smhdwy]$`) // as Prometheus writes one
+	exportPath = regexp.MustCompile(`^/[A-Za-z0-9/._-]+$`)
+	claimSize  = regexp.MustCompile(`^[1-9][0-9]{0,5}(Mi|Gi|Ti)$`)
 )
 
 // addons is the rules about the addons' settings, one value each.
@@ -104,7 +105,7 @@ func (k check) nfs(at string, n NFS) {
 	seen := map[string]int{}
 	for i, e := range n.Exports {
 		p := item(field(at, "exports"), i)
-		k.volumes(field(p, "path"), e.Path)
+		k.export(field(p, "path"), e.Path, n.Server == "")
 		if size := field(p, "size"); k.wrote(size) && !claimSize.MatchString(e.Size) {
 			k.fail(size, Problem{Code: codeAddon, Found: show(e.Size), Expected: "a size", Remedy: "write a number and Mi, Gi or Ti, such as 10Gi"})
 		}
@@ -116,6 +117,20 @@ func (k check) nfs(at string, n NFS) {
 			k.report(field(p, "path"), Problem{Code: codeAddon, Found: show(e.Path), Wrong: fmt.Sprintf("is there twice, first on line %d", line), Remedy: "keep one"})
 		}
 		seen[e.Path] = k.place(p).line
+	}
+}
+
+// export is the rule about a directory that is exported: by a host of ours one of its own, whose name means nothing else in a list of exports; by somebody's
+// server whatever they have.
+func (k check) export(at, dir string, ours bool) {
+	switch {
+	case ours:
+		k.volumes(at, dir)
+		if k.wrote(at) && !k.bad(at) && !exportPath.MatchString(dir) {
+			k.fail(at, Problem{Code: codeAddon, Found: show(dir), Wrong: "has characters that mean something in a list of exports", Remedy: "use letters, digits, dots, - and _"})
+		}
+	case k.wrote(at) && (!path.IsAbs(dir) || path.Clean(dir) != dir):
+		k.fail(at, Problem{Code: codeAddon, Found: show(dir), Expected: "a whole path", Remedy: "write it as the server has it, such as /export/volumes"})
 	}
 }
 
