@@ -40,6 +40,7 @@ var kinds = map[string]func(json.RawMessage) (Op, error){
 	"claim":      as[Claim],
 	"driver":     as[Driver],
 	"forward":    as[Forward],
+	"exports":    as[Exports],
 }
 
 // envelope is an op with its kind, as it travels and is journaled.

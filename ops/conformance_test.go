@@ -119,7 +119,7 @@ func withCA(t *testing.T, w *world) { w.write(t, caPath, string(w.ca), 0o644) }
 
 func specimens() []specimen {
 	service := "[Service]\nEnvironment=\"KUBEWRIGHT_INPUTS=abc\"\nExecStart=/bin/true\n"
-	return append(slices.Concat(mergeSpecimens(), fstabSpecimens(), packageSpecimens(), dnfSpecimens(), accountSpecimens()), []specimen{
+	return append(slices.Concat(mergeSpecimens(), fstabSpecimens(), exportsSpecimens(), packageSpecimens(), dnfSpecimens(), accountSpecimens()), []specimen{
 		{name: "a file in directories that are not there", wish: File{Path: "/etc/a/b/c.conf", Content: []byte(someTxt), Mode: 0o640}},
 		{name: "an empty file", wish: File{Path: "/etc/empty", Mode: 0o644}},
 		{name: "a file with other bytes", wish: File{Path: "/etc/x", Content: []byte(someTxt), Mode: 0o644}, with: file("/etc/x", "old", 0o600)},

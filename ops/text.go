@@ -54,6 +54,8 @@ func Text(op Op) string {
 		return o.text()
 	case Fstab:
 		return o.text()
+	case Exports:
+		return o.text()
 	case Trust:
 		switch {
 		case o.Absent:
