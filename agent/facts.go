@@ -63,6 +63,7 @@ type Facts struct {
 	Disks   []Disk                   `json:"disks,omitempty"`
 
 	Firewall Firewall `json:"firewall,omitzero"`
+	NFS      string   `json:"nfs,omitempty"` // whose NFS server runs here: OursNFS or TheirNFS, or empty
 
 	Interfaces   []Interface       `json:"interfaces,omitempty"`
 	DefaultRoute string            `json:"defaultRoute,omitempty"` // the interface
@@ -166,6 +167,7 @@ func Gather(ctx context.Context, m ops.Machine, stateDir string) Facts {
 	f.Access, f.Loose, f.Missing = sshd(m), loose(m), missingTools(m)
 	wg.Wait()
 	f.Firewall = firewall(ctx, m, f.Units, read)
+	f.NFS = nfsServer(f.Units["nfs-server.service"].Active, ours)
 	return f
 }
 

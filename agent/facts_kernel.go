@@ -28,6 +28,7 @@ var options = map[string]string{
 	"IP_SET_HASH_IP": "ip_set_hash_ip", "IP_SET_HASH_IPPORT": "ip_set_hash_ipport", "IP_SET_HASH_IPPORTIP": "ip_set_hash_ipportip",
 	"IP_SET_HASH_IPPORTNET": "ip_set_hash_ipportnet", "IP_SET_BITMAP_PORT": "ip_set_bitmap_port", "NETFILTER_XT_SET": "xt_set",
 	"IP_NF_IPTABLES": "ip_tables", "IP_NF_NAT": "iptable_nat", "NFT_COMPAT": "nft_compat",
+	"NFS_FS": "nfs", "NFS_V4": "nfsv4", "NFSD": "nfsd",
 }
 
 // moduleOf is the module that an option builds.

@@ -33,6 +33,7 @@ var ofInterest = []string{
 	"chronyd.service", "chrony.service", "systemd-timesyncd.service", "ntpd.service", "ntpsec.service", "systemd-resolved.service",
 	"nm-cloud-setup.service", "k3s.service", "k3s-agent.service", "rke2-server.service", "rke2-agent.service",
 	"zramswap.service", "zram-config.service", "k0scontroller.service", "k0sworker.service", "snap.microk8s.daemon-kubelite.service",
+	"nfs-server.service", "rpcbind.socket", "rpcbind.service", "rpc-statd.service", "rpc-statd-notify.service",
 }
 
 func units(ctx context.Context, m ops.Machine) map[string]ops.UnitState {
@@ -49,6 +50,25 @@ func units(ctx context.Context, m ops.Machine) map[string]ops.UnitState {
 		}
 	}
 	return found
+}
+
+// Whose an NFS server is: it serves what is ours and nothing else, or it was there before.
+const (
+	OursNFS  = "ours"
+	TheirNFS = "theirs"
+)
+
+// NFSConf has the settings of an NFS server of ours. A server that was there before keeps its own, and never gets this file.
+const NFSConf = "/etc/nfs.conf.d/kubewright.conf"
+
+func nfsServer(runs bool, ours map[ops.Key]*change) string {
+	switch {
+	case ours[ops.File{Path: NFSConf}.Key()] != nil:
+		return OursNFS
+	case runs:
+		return TheirNFS
+	}
+	return ""
 }
 
 // dockerPackage is which of the packages that have Docker is there, by the list of its files.
@@ -101,7 +121,7 @@ var firewalls = []string{"firewalld", "ufw", "ufwswitch", "nftrules"}
 var wantedModules = []string{
 	"overlay", "br_netfilter", "nf_conntrack", "nf_tables", "vxlan", "wireguard", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh",
 	"ip_set", "ip_set_hash_ip", "ip_set_hash_ipport", "ip_set_hash_ipportip", "ip_set_hash_ipportnet", "ip_set_bitmap_port", "xt_set",
-	"ip_tables", "iptable_nat", "nft_chain_nat", "nft_masq", "nft_numgen", "nft_fib_ipv4", "nft_ct", "nft_reject", "nft_compat", "wireguard",
+	"ip_tables", "iptable_nat", "nft_chain_nat", "nft_masq", "nft_numgen", "nft_fib_ipv4", "nft_ct", "nft_reject", "nft_compat", "wireguard", "nfs", "nfsv4", "nfsd",
 }
 
 // effects are what shows that the kernel can do a thing however it was built: some kernels do not list what is built in.

@@ -15,7 +15,7 @@ var PreflightChecks = []string{
 	"clock-year", "clock-workstation", "time-service", "address", "default-route", "reverse-path", "ranges", "resolver-loop",
 	"resolver-limits", "own-name", "endpoint", "disk-space", "disk-inodes", "image-collection", "audit-room", "mount-options",
 	"etcd-disk", "runtime-disk", "fsync", "port", "node-ports", "firewalls", "firewall-silent", "firewall-iptables", "firewall-off", "firewall-forward", "firewall-unkept", "firewall-reload", "survey",
-	"reach", "path-mtu", "registry", "trial", "proxy-mode",
+	"reach", "path-mtu", "registry", "trial", "proxy-mode", "nfs", "nfs-server",
 	"authorities",
 }
 

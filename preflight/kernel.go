@@ -174,4 +174,5 @@ var optionOf = map[string]string{
 	"ip_set_hash_ip": "IP_SET_HASH_IP", "ip_set_hash_ipport": "IP_SET_HASH_IPPORT", "ip_set_hash_ipportip": "IP_SET_HASH_IPPORTIP",
 	"ip_set_hash_ipportnet": "IP_SET_HASH_IPPORTNET", "ip_set_bitmap_port": "IP_SET_BITMAP_PORT", "xt_set": "NETFILTER_XT_SET",
 	"ip_tables": "IP_NF_IPTABLES", "iptable_nat": "IP_NF_NAT", "nft_compat": "NFT_COMPAT",
+	"nfs": "NFS_FS", "nfsv4": "NFS_V4", "nfsd": "NFSD",
 }

@@ -30,6 +30,7 @@ func ports(c *inventory.Cluster) []port {
 		in := c.Spec.Addons.Ingress
 		return in.Enabled && in.Expose == inventory.ExposeHostPort && h.Has(inventory.Worker)
 	}
+	exports := func(h inventory.Host) bool { server, ok := c.NFSHost(); return ok && server.Name == h.Name }
 	_, overlay := c.Overlay()
 	carried := func(h inventory.Host) bool { return overlay != 0 && h.Node() }
 	var metrics []port
@@ -48,6 +49,7 @@ func ports(c *inventory.Cluster) []port {
 		tcp(10249, "kube-proxy", true, node, nobody), tcp(10256, "kube-proxy", false, node, nobody),
 		{Opening: agent.Opening{Port: overlay, Protocol: "udp"}, kernel: true, on: carried, from: node},
 		tcp(c.Spec.Registry.Port, "registry", false, registryHost, node),
+		tcp(nfsPort, nfsServer, false, exports, node),
 	}...)
 }
 
@@ -105,6 +107,9 @@ func (l *look) collides(held agent.Listener, p port) bool {
 
 // own says whether it is our own component that listens. A host with a journal of ours has them; what runs there by another name is somebody else's.
 func (l *look) own(held agent.Listener, p port) bool {
+	if p.program == nfsServer {
+		return held.PID == 0 // the kernel's: also that of somebody's server, which gets our exports beside theirs
+	}
 	if !l.ours() {
 		return false
 	}
@@ -135,6 +140,8 @@ func purpose(p port) string {
 		return "kube-controller-manager"
 	case "registry":
 		return "the registry"
+	case nfsServer:
+		return "the NFS server"
 	}
 	return p.program
 }

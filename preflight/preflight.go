@@ -157,7 +157,7 @@ func (l *look) ours() bool { return l.f.Changes > 0 }
 // all are the checks in the order in which they are told.
 func all() []check {
 	return slices.Concat(machineChecks, kernelChecks, identityChecks, remainsChecks, serviceChecks, softwareChecks, clockChecks,
-		networkChecks, resolverChecks, diskChecks, portChecks, firewallChecks, reachChecks, proxyChecks, clusterChecks)
+		networkChecks, resolverChecks, diskChecks, portChecks, firewallChecks, reachChecks, proxyChecks, nfsChecks, clusterChecks)
 }
 
 // Names are the names of all checks.

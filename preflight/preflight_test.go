@@ -409,7 +409,7 @@ func shift(w *world, by time.Duration) {
 
 func TestChecks(t *testing.T) {
 	tripped := map[string]bool{}
-	for _, row := range slices.Concat(rows(t), firewallRows()) {
+	for _, row := range slices.Concat(rows(t), firewallRows(), nfsRows()) {
 		t.Run(row.check+": "+row.name, func(t *testing.T) {
 			w := clean(t)
 			row.spoil(w)

@@ -48,6 +48,9 @@ func Survey(in Input, scope Scope) map[string]agent.SurveyAsk {
 		if scope.Fsync > 0 && controls(h) {
 			a.Fsync, a.FsyncFor = etcdData, scope.Fsync
 		}
+		if name, ok := foreignServer(in.Cluster); ok && node(h) && !slices.Contains(a.Names, name) {
+			a.Names = append(a.Names, name)
+		}
 		needs := in.Needs[h.Name]
 		if scope.Pulls && node(h) && len(needs.Pulls) > 0 && registryRuns(in) {
 			a.Registry = &agent.RegistryAsk{Address: in.Cluster.Registry(), Manifests: needs.Pulls}
