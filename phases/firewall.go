@@ -42,6 +42,9 @@ func openings(in Input) []opening {
 	if in.Host.Has(inventory.Registry) {
 		out = append(out, opening{"hosts fetch programs and images", fmt.Sprint(in.Cluster.Spec.Registry.Port), "tcp", addresses(in.Cluster.Spec.Hosts)})
 	}
+	if server, ok := in.Cluster.NFSHost(); ok && server.Name == in.Host.Name {
+		out = append(out, opening{"nodes mount the exports", "2049", "tcp", addresses(in.Cluster.Nodes())})
+	}
 	for i, o := range out {
 		// What a host says to itself does not come from outside.
 		out[i].From = slices.DeleteFunc(o.From, func(a netip.Addr) bool { return a == in.Host.Address })

@@ -25,9 +25,11 @@ func Up() []engine.Phase[Input] {
 		clusterObjects,
 		workerKubelet,
 		tools,
+		nfs,
 		clusterReady,
 		retire,
 		dns,
+		mountable,
 		addon,
 	}
 }

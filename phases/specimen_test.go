@@ -98,6 +98,8 @@ func worlds(t *testing.T) []specimen {
 		{"the course's cluster", course(t), machineFacts(), 2},
 		{"one host with every role, ipvs, and no firewall wanted", single(t), machineFacts(), 2},
 		{"a node of each kind", mixed(t), dockerFacts(), 3},
+		{"an NFS server of ours", sharing(t, inventory.Example()), nfsFacts(), 3},
+		{"an NFS server that is somebody's", sharing(t, inventory.Render(single(t))), nfsFacts(), 2},
 		{"hosts that are system containers", course(t), containerFacts(), 0},
 	}
 }

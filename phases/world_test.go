@@ -132,12 +132,16 @@ func (w *world) prepare(name string, m *ops.Pretend) error {
 		{Name: "chrony", Version: "4.3-2", Group: "_chrony", Files: map[string]string{"/usr/sbin/chronyd": "chronyd", "/usr/lib/systemd/system/chrony.service": "[Service]\n"}},
 		{Name: "nfs-common", Version: "2.6", Depends: []string{"rpcbind"}, Leaves: map[string]string{"/var/lib/nfs/state": "x"}},
 		{Name: "rpcbind", Version: "1.2"},
-	})
+		{Name: "nfs-kernel-server", Version: "2.6", Depends: []string{"nfs-common"}, Files: map[string]string{"/lib/systemd/system/nfs-server.service": "[Service]\nType=oneshot\n"}},
+	}, w.theirNFS(name)...)
 	m.Handle("modprobe", func(argv []string) ([]byte, error) { return nil, w.modprobe(name, m, argv) })
 	m.Handle("ctr", w.ctr(m))
 	m.OnUnit("containerd.service", func(active bool) { w.containerd(name, m, active) })
 	m.OnUnit("kubelet.service", func(active bool) { w.kubelet(name, m, active) })
 	if err := w.docker(name, m); err != nil {
+		return err
+	}
+	if err := w.nfs(name, m); err != nil {
 		return err
 	}
 	for _, area := range f.Swaps {
