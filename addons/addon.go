@@ -36,9 +36,10 @@ type Env struct {
 // Parts are what an addon is made of.
 type Parts struct {
 	Objects []runtime.Object
-	Secrets []Member // what is made in the cluster and not written down: keys and passwords
-	Ready   []Ready  // what has to be so before the addon works
-	Doors   []Door   // how it is reached
+	Secrets []Member         // what is made in the cluster and not written down: keys and passwords
+	Ready   []Ready          // what has to be so before the addon works
+	Later   []runtime.Object // what is made only when all that is so
+	Doors   []Door           // how it is reached
 }
 
 // Door is a way to an addon for people.
@@ -80,26 +81,36 @@ func Unused(c *inventory.Cluster) []string {
 	return slices.DeleteFunc(unused, func(name string) bool { return slices.Contains(used, name) })
 }
 
-// Steps are what makes an addon so: who its members are, the kinds of objects that it defines, then the objects, then waiting for all of it, and at
-// the end nothing is left of what it had before.
+// Steps are what makes an addon so: who its members are, the kinds of objects that it defines, then the objects, then waiting for all of it, what may come only
+// then, and at the end nothing is left of what it had before.
 func Steps(a Addon, parts Parts) ([]ops.Step, error) {
-	var all []Member
-	for _, o := range parts.Objects {
-		all = append(all, New(o))
-	}
-	all = append(all, parts.Secrets...)
 	set := Set{Addon: a.Name}
 	keep := map[string]bool{}
-	for i, m := range all {
-		id := m.ID()
-		if keep[id.String()] {
-			return nil, fmt.Errorf("addon %s: %s is there twice", a.Name, id)
+	members := func(objects []runtime.Object, more ...Member) (all []Member, err error) {
+		for _, o := range objects {
+			all = append(all, New(o))
 		}
-		keep[id.String()] = true
-		set.add(id)
-		all[i] = m.within(a.Name)
+		all = append(all, more...)
+		for i, m := range all {
+			id := m.ID()
+			if keep[id.String()] {
+				return nil, fmt.Errorf("addon %s: %s is there twice", a.Name, id)
+			}
+			keep[id.String()] = true
+			set.add(id)
+			all[i] = m.within(a.Name)
+		}
+		slices.SortStableFunc(all, func(x, y Member) int { return rank(x) - rank(y) })
+		return all, nil
 	}
-	slices.SortStableFunc(all, func(x, y Member) int { return rank(x) - rank(y) })
+	all, err := members(parts.Objects, parts.Secrets...)
+	if err != nil {
+		return nil, err
+	}
+	later, err := members(parts.Later)
+	if err != nil {
+		return nil, err
+	}
 
 	why := a.Short + " (addon " + a.Name + ")"
 	steps := []ops.Step{{Op: set.sorted(), Why: "what belongs to the addon " + a.Name + " can be told from what does not"}}
@@ -114,6 +125,9 @@ func Steps(a Addon, parts Parts) ([]ops.Step, error) {
 	}
 	for _, r := range parts.Ready {
 		steps = append(steps, ops.Step{Op: r, Why: "the addon " + a.Name + " works only with it"})
+	}
+	for _, m := range later {
+		steps = append(steps, ops.Step{Op: m, Why: why})
 	}
 	applied, err := digest(steps)
 	if err != nil {

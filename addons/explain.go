@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 )
 
 // explaining is how long it may take to find out why something is not ready.
@@ -43,12 +44,85 @@ func (r Ready) explain(ctx context.Context, a *API) string {
 	if len(pods.Items) == 0 {
 		return conditions(o)
 	}
+	var all []string
 	for _, p := range pods.Items {
-		if why := podLacks(p); why != "" {
-			return why
+		why := podLacks(p)
+		if begins(p) {
+			if told := a.warned(ctx, p); told != "" {
+				why = fmt.Sprintf("pod %s on %s: %s", p.Name, p.Spec.NodeName, told)
+			}
+		}
+		if why != "" {
+			all = append(all, why)
 		}
 	}
-	return ""
+	switch {
+	case len(all) == 0:
+		return ""
+	case r.Kind != "DaemonSet": // their pods are alike
+		return all[0]
+	case len(all) > severalPods:
+		all = append(all[:severalPods], fmt.Sprintf("and %d more", len(all)-severalPods))
+	}
+	return strings.Join(all, "; ")
+}
+
+// severalPods is how many pods of a DaemonSet are told of: what keeps one of them is often its node's.
+const severalPods = 3
+
+// begins says whether a pod is on a node and none of its containers has been made yet, of which its status says nothing: volumes, networks and images are told by
+// events.
+func begins(p corev1.Pod) bool {
+	if p.Spec.NodeName == "" || p.Status.Phase != corev1.PodPending {
+		return false
+	}
+	for _, s := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
+		if w := s.State.Waiting; w == nil || w.Message != "" || w.Reason != "ContainerCreating" && w.Reason != "PodInitializing" {
+			return false
+		}
+	}
+	return true
+}
+
+// warned is the last warning about a pod. That volumes are still waited for, as the kubelet says every two minutes, counts where nothing else was said.
+func (a *API) warned(ctx context.Context, p corev1.Pod) string {
+	events, err := a.clients.CoreV1().Events(p.Namespace).List(ctx, metav1.ListOptions{
+		FieldSelector: fields.SelectorFromSet(fields.Set{"involvedObject.kind": "Pod", "involvedObject.name": p.Name, "involvedObject.uid": string(p.UID)}).String(),
+	})
+	if err != nil {
+		return ""
+	}
+	at, told, waits := time.Time{}, "", ""
+	for _, e := range events.Items {
+		when := e.LastTimestamp.Time
+		if e.Series != nil {
+			when = e.Series.LastObservedTime.Time
+		}
+		if when.IsZero() {
+			when = e.EventTime.Time
+		}
+		switch {
+		case e.Type != corev1.EventTypeWarning:
+		case strings.HasPrefix(e.Message, "Unable to attach or mount volumes"):
+			waits = inWords(e.Message)
+		case !when.Before(at):
+			at, told = when, inWords(e.Message)
+		}
+	}
+	if told == "" {
+		return waits
+	}
+	return told
+}
+
+var mounting = regexp.MustCompile(`(?s)for volume "([^"]+)".*Mounting arguments: (.*?) /\S+\nOutput: (.*)`)
+
+// inWords is an event's message in one line. The kubelet tells of a mount that failed by the command, its arguments and its output.
+func inWords(message string) string {
+	if m := mounting.FindStringSubmatch(message); m != nil {
+		message = fmt.Sprintf("volume %s (mount %s): %s", m[1], m[2], m[3])
+	}
+	return strings.Join(strings.Fields(message), " ")
 }
 
 // podLacks says why a pod is not ready, in the words of who knows: the scheduler, the kubelet, the runtime.

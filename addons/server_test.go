@@ -61,7 +61,7 @@ var resources = map[string][]map[string]any{
 	"v1": {
 		{"name": "configmaps", "kind": "ConfigMap", "namespaced": true}, {"name": "namespaces", "kind": "Namespace", "namespaced": false},
 		{"name": "nodes", "kind": "Node", "namespaced": false}, {"name": "serviceaccounts", "kind": "ServiceAccount", "namespaced": true},
-		{"name": "services", "kind": "Service", "namespaced": true},
+		{"name": "services", "kind": "Service", "namespaced": true}, {"name": "pods", "kind": "Pod", "namespaced": true}, {"name": "events", "kind": "Event", "namespaced": true},
 	},
 	"apiregistration.k8s.io/v1": {{"name": "apiservices", "kind": "APIService", "namespaced": false}},
 	"apps/v1":                   {{"name": "daemonsets", "kind": "DaemonSet", "namespaced": true}, {"name": "deployments", "kind": "Deployment", "namespaced": true}},
@@ -150,7 +150,7 @@ func (s *server) object(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-var plurals = []string{"configmaps", "namespaces", "services"}
+var plurals = []string{"configmaps", "namespaces", "services", "pods", "events"}
 
 // list is what there is of a kind, everywhere or in a namespace, that bears a label.
 func (s *server) list(p, selector string) map[string]any {

@@ -2,6 +2,7 @@ package addons
 
 import (
 	"encoding/json"
+	"errors"
 
 	"github.com/kubewright/kubewright/inventory"
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +18,11 @@ var storage = Addon{
 	Images: []string{"local-path-provisioner"},
 	Make: func(e Env) (Parts, error) {
 		objects, err := localPath(e)
-		return Parts{Objects: objects, Ready: rolledOut("Deployment", storageNamespace, "local-path-provisioner")}, err
+		p := Parts{Objects: objects, Ready: rolledOut("Deployment", storageNamespace, "local-path-provisioner")}
+		if e.Cluster.NFS() {
+			err = errors.Join(err, p.shared(e))
+		}
+		return p, err
 	},
 }
 
