@@ -152,8 +152,14 @@ func eventually(t *testing.T, what string, so func() bool) {
 	}
 }
 
-// look takes the virtual machine's fingerprint. The program lies in its memory for as long as it runs.
+// look takes the virtual machine's fingerprint.
 func look(t *testing.T) []string {
+	t.Helper()
+	return lookAt(t, vm)
+}
+
+// lookAt takes the fingerprint of one that is told. The program lies in its memory for as long as it runs.
+func lookAt(t *testing.T, vm string) []string {
 	t.Helper()
 	tool := filepath.Join(t.TempDir(), "fingerprint")
 	build := exec.Command("go", "build", "-trimpath", "-o", tool, "../fingerprint/cmd")
