@@ -46,7 +46,7 @@ func shallow(p string) bool {
 
 // passive are the targets that a service pulls in, and that stay when it is gone.
 var passive = []string{"network-pre.target", "network.target", "network-online.target", "nss-lookup.target", "nss-user-lookup.target",
-	"remote-fs-pre.target", "rpcbind.target", "time-set.target", "time-sync.target"}
+	"remote-fs-pre.target", "rpc_pipefs.target", "rpcbind.target", "time-set.target", "time-sync.target"}
 
 // reached tells which of those targets have been.
 func reached(ctx context.Context, m Machine) (map[string]bool, error) {
