@@ -12,6 +12,7 @@ func Up() []engine.Phase[Input] {
 		hostBasics,
 		authorities,
 		registry,
+		nfs, // before anything that mounts, so that reset takes it away after
 		docker,
 		binaries,
 		containerd,
@@ -25,7 +26,6 @@ func Up() []engine.Phase[Input] {
 		clusterObjects,
 		workerKubelet,
 		tools,
-		nfs,
 		clusterReady,
 		retire,
 		dns,
