@@ -17,30 +17,13 @@ import (
 
 // TestAddons is the life of addons on one cluster: applied beside each other, changed, broken, switched off, and gone with reset.
 func TestAddons(t *testing.T) {
-	file := filepath.Join(labDir, "addons.yaml")
-	raw, err := os.ReadFile(inventoryFile())
-	if err != nil {
-		t.Fatal(err)
-	}
-	base := string(raw)
-	with := func(addons string) {
-		t.Helper()
-		text := base
-		if i := strings.Index(text, "  addons:\n"); i >= 0 {
-			end := i + len("  addons:\n")
-			for end < len(text) && strings.HasPrefix(text[end:], "   ") {
-				end += strings.Index(text[end:], "\n") + 1
-			}
-			text = text[:i] + text[end:]
-		}
-		if err := os.WriteFile(file, []byte(strings.TrimRight(text, "\n")+"\n"+addons), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	var file string
+	with := func(addons string) { t.Helper(); file = withAddons(t, addons) }
 	kw := func(args ...string) result {
 		t.Helper()
 		return run(t, inLab(bounded(t), append(append([]string{"kubewright"}, args...), "-f", file)...))
 	}
+	with("")
 	before := look(t)
 	t.Cleanup(func() { ok(t, kw("reset", "--yes=lab")) })
 
@@ -216,6 +199,33 @@ spec: {group: metrics.k8s.io, version: v1beta1, groupPriorityMinimum: 100, versi
 		ok(t, kw("reset", "--yes=lab"))
 		sameHosts(t, before, look(t), "reset left something of addons")
 	})
+}
+
+// withAddons is the lab's inventory with these addons (or none) instead of those that it has.
+func withAddons(t *testing.T, addons string) string {
+	t.Helper()
+	raw, err := os.ReadFile(inventoryFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const section = "  addons:\n"
+	text := string(raw)
+	if i := strings.Index(text, section); i >= 0 {
+		end := i + len(section)
+		for strings.HasPrefix(text[end:], "   ") {
+			end += strings.Index(text[end:], "\n") + 1
+		}
+		text = text[:i] + text[end:]
+	}
+	if addons != "" && !strings.HasPrefix(addons, section) {
+		addons = section + addons
+	}
+	file := filepath.Join(labDir, "addons.yaml")
+	if err := os.WriteFile(file, []byte(strings.TrimRight(text, "\n")+"\n"+addons), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(file) })
+	return file
 }
 
 // converted holds what convert makes of its specimens against a real API server.

@@ -25,15 +25,10 @@ var watchedJobs = []string{
 // TestMonitoring has Prometheus run by the operator and plain: everything answers it, every panel of every dashboard has data, and nothing is wrong but what says that alerts are sent.
 func TestMonitoring(t *testing.T) {
 	with := func(profile string, grafana bool) string {
-		return inventoryWith(t, func(s string) string {
-			s = replaceFirst(s, `(?m)^      profile: operator$`, "      profile: "+profile+"\n      enabled: true")
-			if grafana {
-				s = replaceFirst(s, `(?m)^      grafana:$`, "      grafana:\n        enabled: true")
-			}
-			s = replaceFirst(s, `(?m)^      expose: hostPort$`, "      expose: hostPort\n      enabled: true")
-			return replaceFirst(s, `(?m)^    dashboard:$`, "    metricsServer: {enabled: true}\n    dashboard:")
-		})
+		return withAddons(t, fmt.Sprintf("    metricsServer: {enabled: true}\n    ingress: {enabled: true}\n"+
+			"    monitoring: {enabled: true, profile: %s, grafana: {enabled: %t}}\n", profile, grafana))
 	}
+	t.Cleanup(func() { must(t, kubewright(bounded(t), "reset", "--yes=lab")) })
 	for _, profile := range []string{inventory.ProfileOperator, inventory.ProfilePlain} {
 		t.Run(profile, func(t *testing.T) {
 			file := with(profile, false)

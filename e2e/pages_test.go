@@ -28,10 +28,7 @@ func TestPages(t *testing.T) {
 		t.Run("prometheus", prometheusPage)
 		return
 	}
-	file := inventoryWith(t, func(s string) string {
-		s = replaceFirst(s, `(?m)^    dashboard:$`, "    dashboard:\n      enabled: true")
-		return replaceFirst(s, `(?m)^      profile: operator$`, "      profile: plain\n      enabled: true")
-	})
+	file := withAddons(t, "    dashboard: {enabled: true}\n    monitoring: {enabled: true, profile: plain}\n")
 	must(t, inLab(bounded(t), "kubewright", "up", "-f", file))
 	t.Cleanup(func() { must(t, kubewright(bounded(t), "reset", "--yes=lab")) })
 	if r := run(t, inLab(bounded(t), "kubewright", "dashboard", "token", "--admin", "-f", file)); r.code != 8 || !strings.Contains(r.stderr, "admin: true") {

@@ -19,8 +19,7 @@ import (
 )
 
 // verifyAddons is what the lab's inventory says besides.
-const verifyAddons = `
-  addons:
+const verifyAddons = `  addons:
     ingress: {enabled: true}
     metricsServer: {enabled: true}
     storage: {enabled: true}
@@ -32,13 +31,14 @@ func verifyFile() string { return filepath.Join(labDir, "verify.yaml") }
 // TestVerify: on a healthy cluster every check passes or is skipped for what the cluster does not have, and nothing is left; with something broken exactly
 // those fail that are about it.
 func TestVerify(t *testing.T) {
-	text, err := os.ReadFile(inventoryFile())
+	text, err := os.ReadFile(withAddons(t, verifyAddons))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(verifyFile(), append(text, verifyAddons...), 0o600); err != nil {
+	if err := os.WriteFile(verifyFile(), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { must(t, kubewright(bounded(t), "reset", "--yes=lab")) })
 	must(t, inLab(bounded(t), "kubewright", "up", "-f", verifyFile()))
 	if !t.Run("a healthy cluster", verifyHealthy) {
 		return
