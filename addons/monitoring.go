@@ -71,7 +71,7 @@ func (p *Parts) add(more Parts) {
 // front is a Service that people reach on every node, or only pods where the port is 0.
 func front(name string, nodePort int, portName string, number int32, labels map[string]string) *corev1.Service {
 	s := service(monitoringNamespace, name, labels, port(portName, number, portName))
-	s.Labels = map[string]string{labelName: labels[labelName]} // what it leads to
+	s.Labels = map[string]string{labelName: name} // by which Prometheus finds what it asks
 	if nodePort != 0 {
 		s.Spec.Type, s.Spec.Ports[0].NodePort = corev1.ServiceTypeNodePort, int32(nodePort)
 	}

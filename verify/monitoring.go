@@ -70,9 +70,10 @@ func (e *Env) dialPart(p *part) (dialer, error) {
 	return e.dialPod(target.Namespace, target.Name, number), nil
 }
 
-const prometheusName = "prometheus"
+// prometheusName is what the Service of Prometheus is called, by kubewright as by kube-prometheus.
+const prometheusName = "prometheus-k8s"
 
-const scraping = "Prometheus' own page, Status, Targets; kubectl get pods -A -l app.kubernetes.io/name=" + prometheusName
+const scraping = "Prometheus' own page, Targets; kubectl get pods -A -l app.kubernetes.io/name=prometheus"
 
 // prometheus asks Prometheus' API.
 func (e *Env) prometheus(ctx context.Context, p *part, path string, params map[string]string, into any) error {
