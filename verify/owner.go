@@ -48,7 +48,7 @@ func self() owner {
 	return owner{Host: host, Boot: strings.TrimSpace(string(boot)), PID: os.Getpid(), Start: started(os.Getpid())}
 }
 
-// started is when a process began, empty where there is none.
+// started is when a process began, empty where there is none that runs: one that was killed stays in the table until its parent has asked for it.
 func started(pid int) string {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -57,7 +57,7 @@ func started(pid int) string {
 	// The name of the program, in parentheses, may hold anything.
 	_, rest, _ := cutLast(raw, ')')
 	fields := bytes.Fields(rest)
-	if len(fields) < 20 {
+	if len(fields) < 20 || string(fields[0]) == "Z" || string(fields[0]) == "X" {
 		return ""
 	}
 	return string(fields[19])

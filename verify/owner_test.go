@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"os/exec"
 	"testing"
 	"time"
 
@@ -117,5 +118,25 @@ func TestFreeNodes(t *testing.T) {
 	}
 	if n := nodeOf(with()); n.Address != "192.168.1.31" {
 		t.Errorf("its address is %s", n.Address)
+	}
+}
+
+// TestADeadProcessIsDead, also before its parent has asked how it ended.
+func TestADeadProcessIsDead(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	if started(cmd.Process.Pid) == "" {
+		t.Error("it runs, and is taken for dead")
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); started(cmd.Process.Pid) != ""; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it was killed, and is taken for alive")
+		}
 	}
 }
