@@ -60,7 +60,7 @@ var records = []rule{
 	record("pod:memory_used:bytes", `sum by (namespace, pod, node) (container_memory_working_set_bytes{container!="", container!="POD"})`),
 	record("apiserver:requests:rate5m", `sum by (verb, code) (rate(apiserver_request_total[5m]))`),
 	record("apiserver:errors:ratio", `(sum(rate(apiserver_request_total{code=~"5.."}[5m])) or vector(0)) / clamp_min(sum(rate(apiserver_request_total[5m])), 0.001)`),
-	record("apiserver:latency:p99", `histogram_quantile(0.99, sum by (verb, le) (rate(apiserver_request_duration_seconds_bucket{verb!~"WATCH|CONNECT", subresource!~"log|exec|portforward|attach|proxy"}[5m])))`),
+	record("apiserver:latency:p99", `histogram_quantile(0.99, sum by (verb, le) (rate(apiserver_request_duration_seconds_bucket{verb!~"WATCH|CONNECT", subresource!~"log|exec|portforward|attach|proxy"}[5m]))) >= 0`), // a verb that nobody used has no figure
 	record("coredns:errors:ratio", `(sum(rate(coredns_dns_responses_total{rcode="SERVFAIL"}[5m])) or vector(0)) / clamp_min(sum(rate(coredns_dns_responses_total[5m])), 0.001)`),
 }
 
