@@ -51,7 +51,7 @@ func (f *fleet) writeKubeconfig(ctx context.Context, path string) (bool, error) 
 	if err != nil {
 		return false, err
 	}
-	return true, writePrivate(path, content)
+	return true, writeWhole(path, content, 0o600)
 }
 
 // ownKubeconfig reads the kubeconfig at path, nil where there is none yet. What opens another cluster, or was not made here, is refused.
@@ -72,20 +72,6 @@ func ownKubeconfig(path, cluster string) (*pki.Kubeconfig, error) {
 		return nil, coded{exitRefused, fmt.Errorf("%s opens another cluster, %s; name another file with --kubeconfig", path, k.Cluster)}
 	}
 	return &k, nil
-}
-
-// writePrivate replaces a file as a whole; at no time can others read it.
-func writePrivate(path string, content []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".kubeconfig-*") // made with mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(content)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
 }
 
 func kubeconfigCommand() *cobra.Command {

@@ -93,18 +93,7 @@ func (s *savedPlan) write(path string) error {
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".kubewright-plan-") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(append(raw, '\n'))
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
-	}
-	return nil
+	return writeWhole(path, append(raw, '\n'), 0o600)
 }
 
 // mayWritePlan refuses to write a plan over anything but a plan, before any host is asked.
