@@ -96,28 +96,13 @@ var kernelChecks = []check{
 		}
 	}},
 	{"modules", Error, node, func(l *look) {
-		var lack, barred []string
 		need := []string{"overlay", "br_netfilter", "nf_conntrack"}
 		if overlay, _ := l.Cluster.Overlay(); overlay != "" {
 			need = append(need, overlay)
 		}
-		for _, m := range need {
-			switch {
-			case absent(l.f, m):
-				lack = append(lack, m)
-			case l.f.Modules[m] == "available" && l.f.Sysctls["kernel.modules_disabled"] == "1":
-				barred = append(barred, m)
-			}
-		}
-		l.see("%s can be had, as far as the host tells", list(need))
-		if len(lack) > 0 {
-			l.add("the kernel "+l.f.Kernel+" has no "+list(lack)+", built in or as a module", "all of "+list(need),
-				"install the package with this kernel's modules, or boot the kernel whose modules are there")
-		}
-		if len(barred) > 0 {
-			l.add("kernel.modules_disabled is 1, and "+list(barred)+" is not loaded", "it loaded, or modules that can be",
-				"load them before modules are disabled (/etc/modules-load.d), and reboot")
-		}
+		l.modules(need, func([]string) string {
+			return "install the package with this kernel's modules, or boot the kernel whose modules are there"
+		})
 	}},
 	{"limits", Warning, node, func(l *look) {
 		l.see("the kernel's limits are enough")
@@ -151,6 +136,27 @@ var kernelChecks = []check{
 			l.add(l.saw, "32768: in a container kube-proxy cannot enlarge the table", "raise net.netfilter.nf_conntrack_max on the machine that the container is on")
 		}
 	}},
+}
+
+// modules finds which modules of those that are needed cannot be had, and those that might but for a kernel that takes no more.
+func (l *look) modules(need []string, remedy func(lack []string) string) {
+	var lack, barred []string
+	for _, m := range need {
+		switch {
+		case absent(l.f, m):
+			lack = append(lack, m)
+		case l.f.Modules[m] == "available" && l.f.Sysctls["kernel.modules_disabled"] == "1":
+			barred = append(barred, m)
+		}
+	}
+	l.see("%s can be had, as far as the host tells", list(need))
+	if len(lack) > 0 {
+		l.add("the kernel "+l.f.Kernel+" has no "+list(lack)+", built in or as a module", "all of "+list(need), remedy(lack))
+	}
+	if len(barred) > 0 {
+		l.add("kernel.modules_disabled is 1, and "+list(barred)+" is not loaded", "it loaded, or modules that can be",
+			"load them before modules are disabled (/etc/modules-load.d), and reboot")
+	}
 }
 
 // absent says that a kernel is known not to have a module: there is a list of what it could load and that is not on it, or it says that it was

@@ -28,27 +28,12 @@ var nfsChecks = []check{
 			l.see("nothing of NFS is wanted here")
 			return
 		}
-		var lack, barred []string
-		for _, m := range need {
-			switch {
-			case absent(l.f, m):
-				lack = append(lack, m)
-			case l.f.Modules[m] == "available" && l.f.Sysctls["kernel.modules_disabled"] == "1":
-				barred = append(barred, m)
+		l.modules(need, func(lack []string) string {
+			if len(lack) == 1 && lack[0] == nfsServer { // it could mount what somebody else serves
+				return "use a host whose kernel has them (a container has the kernel of its machine), or name a server of your own in spec.addons.storage.nfs.server"
 			}
-		}
-		l.see("%s can be had, as far as the host tells", list(need))
-		remedy := "use a host whose kernel has them (a container has the kernel of its machine), or leave spec.addons.storage.nfs off"
-		if len(lack) == 1 && lack[0] == nfsServer { // it could mount what somebody else serves
-			remedy = "use a host whose kernel has them (a container has the kernel of its machine), or name a server of your own in spec.addons.storage.nfs.server"
-		}
-		if len(lack) > 0 {
-			l.add("the kernel "+l.f.Kernel+" has no "+list(lack)+", built in or as a module", "all of "+list(need), remedy)
-		}
-		if len(barred) > 0 {
-			l.add("kernel.modules_disabled is 1, and "+list(barred)+" is not loaded", "it loaded, or modules that can be",
-				"load them before modules are disabled (/etc/modules-load.d), and reboot")
-		}
+			return "use a host whose kernel has them (a container has the kernel of its machine), or leave spec.addons.storage.nfs off"
+		})
 		if l.f.PackageManager == "" {
 			l.add("it has neither apt nor dnf", "one of them, for the package with NFS's programs", "install such a system, or leave spec.addons.storage.nfs off")
 		}

@@ -52,7 +52,7 @@ func Survey(in Input, scope Scope) map[string]agent.SurveyAsk {
 			a.Names = append(a.Names, name)
 		}
 		needs := in.Needs[h.Name]
-		if scope.Pulls && node(h) && len(needs.Pulls) > 0 && registryRuns(in) {
+		if scope.Pulls && node(h) && len(needs.Pulls) > 0 && RegistryRuns(in) {
 			a.Registry = &agent.RegistryAsk{Address: in.Cluster.Registry(), Manifests: needs.Pulls}
 			for _, r := range in.Cluster.With(inventory.Registry) {
 				a.Registry.Authority = in.Facts[r.Name].Authorities["registry"]
@@ -114,8 +114,8 @@ func reached(in Input) (out []port) {
 	return out
 }
 
-// registryRuns says whether there is a registry to ask: ours, or one that was made by somebody else.
-func registryRuns(in Input) bool {
+// RegistryRuns says whether there is a registry to ask: ours, or one that was made by somebody else.
+func RegistryRuns(in Input) bool {
 	for _, h := range in.Cluster.With(inventory.Registry) {
 		for _, held := range in.Facts[h.Name].Listening {
 			if held.Protocol == "tcp" && held.Port == in.Cluster.Spec.Registry.Port && held.Process == "registry" {

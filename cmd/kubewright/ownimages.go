@@ -8,9 +8,9 @@ import (
 	"strings"
 
 	"github.com/kubewright/kubewright/addons"
-	"github.com/kubewright/kubewright/agent"
 	"github.com/kubewright/kubewright/bundle"
 	"github.com/kubewright/kubewright/phases"
+	"github.com/kubewright/kubewright/preflight"
 )
 
 // ownImages refuses addons of the user's whose images a node does not get from the cluster's registry, each by host and image, before anything is applied. What the
@@ -28,7 +28,7 @@ func (f *fleet) ownImages(ctx context.Context) error {
 			ask, of[c.Repository+":"+c.Version] = append(ask, c), w.Addon
 		}
 	}
-	if len(ask) == 0 || !f.registryRuns() {
+	if len(ask) == 0 || !preflight.RegistryRuns(preflight.Input{Cluster: f.cluster, Facts: f.facts()}) {
 		return nil
 	}
 	lacks, _, err := f.lacking(ctx, ask)
@@ -40,18 +40,6 @@ func (f *fleet) ownImages(ctx context.Context) error {
 		errs = append(errs, &lackingError{l, of[l.Image], f.cluster.Registry()})
 	}
 	return errors.Join(errs...)
-}
-
-// registryRuns says whether a registry of ours is there to be asked.
-func (f *fleet) registryRuns() bool {
-	for _, facts := range f.facts() {
-		if slices.ContainsFunc(facts.Listening, func(l agent.Listener) bool {
-			return l.Port == f.cluster.Spec.Registry.Port && l.Protocol == "tcp" && l.Process == "registry"
-		}) {
-			return true
-		}
-	}
-	return false
 }
 
 // lackingError is an image that a host does not get.
