@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/kubewright/kubewright/inventory"
 	"github.com/kubewright/kubewright/ops"
@@ -180,16 +179,3 @@ func rolledOut(kind, namespace string, names ...string) []Ready {
 
 // addonWithin is how long an addon's parts may take, in seconds.
 const addonWithin = 300
-
-// nodeAddress is where people reach what is open on every node.
-func nodeAddress(c *inventory.Cluster) string {
-	for _, h := range c.Nodes() {
-		if h.Has(inventory.Worker) {
-			return h.Address.String()
-		}
-	}
-	return c.Nodes()[0].Address.String()
-}
-
-// names lists words for a message.
-func names(all []string) string { return strings.Join(all, ", ") }

@@ -52,17 +52,14 @@ func (g Aggregated) Observe(ctx context.Context, m ops.Machine) (ops.Op, error) 
 	if err != nil {
 		return nil, err
 	}
-	o := g.object(a)
-	seen, err := o.Observe(ctx, m)
+	absent, was, err := g.object(a).compare(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	switch was := seen.(Object); {
-	case was.Absent:
+	if absent {
 		return g.absent(), nil
-	case !ops.Equal(o, was):
-		g.Was = was.Text()
 	}
+	g.Was = was
 	return g, nil
 }
 

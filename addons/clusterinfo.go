@@ -29,18 +29,16 @@ func (c ClusterInfo) Observe(ctx context.Context, m ops.Machine) (ops.Op, error)
 	if err != nil {
 		return nil, err
 	}
-	seen, err := o.Observe(ctx, m)
-	if err != nil {
-		return nil, err
-	}
-	was := seen.(Object)
+	absent, was, err := o.compare(ctx, m)
 	switch {
-	case was.Absent:
+	case err != nil:
+		return nil, err
+	case absent:
 		return c.absent(), nil
 	case c.Absent:
 		c.Absent = false
-	case !ops.Equal(o, was):
-		c.Was = was.Text()
+	default:
+		c.Was = was
 	}
 	return c, nil
 }

@@ -41,7 +41,7 @@ var dashboard = Addon{
 			for _, h := range e.Cluster.Nodes() {
 				certificate.Request.IPs = append(certificate.Request.IPs, h.Address.String())
 			}
-			door.URL = fmt.Sprintf("https://%s:%d", nodeAddress(e.Cluster), in.NodePort)
+			door.URL = fmt.Sprintf("https://%s:%d", e.Cluster.Door().String(), in.NodePort)
 		}
 		objects, err := Dashboard(s)
 		if err != nil {

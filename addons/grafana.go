@@ -80,7 +80,7 @@ func grafana(e Env) (Parts, error) {
 		Secrets: []Member{Password{Namespace: ns, Name: "grafana-admin", User: "admin"}},
 		Ready:   rolledOut("Deployment", ns, name),
 		Doors: []Door{{
-			Name: "Grafana", URL: fmt.Sprintf("http://%s:%d", nodeAddress(e.Cluster), port),
+			Name: "Grafana", URL: fmt.Sprintf("http://%s:%d", e.Cluster.Door().String(), port),
 			Login: "admin; the password is in the Secret " + ns + "/grafana-admin",
 		}},
 	}, nil

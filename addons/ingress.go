@@ -17,7 +17,7 @@ var ingress = Addon{
 	Images: []string{"traefik"},
 	Make: func(e Env) (Parts, error) {
 		in := e.Cluster.Spec.Addons.Ingress
-		at := nodeAddress(e.Cluster)
+		at := e.Cluster.Door().String()
 		parts := Parts{
 			Objects: traefik(e, in),
 			Secrets: []Member{ingressCertificate(e.Cluster, in)},
@@ -56,7 +56,7 @@ func ingressCertificate(c *inventory.Cluster, in inventory.Ingress) TLSSecret {
 func traefik(e Env, in inventory.Ingress) []runtime.Object {
 	const ns, name = traefikNamespace, "traefik"
 	labels := map[string]string{"app.kubernetes.io/name": name}
-	address := nodeAddress(e.Cluster)
+	address := e.Cluster.Door().String()
 	store := "tls:\n  stores:\n    default:\n      defaultCertificate: {certFile: /certificate/tls.crt, keyFile: /certificate/tls.key}\n"
 	spec := corev1.PodSpec{
 		ServiceAccountName: name, NodeSelector: linux(), PriorityClassName: "system-cluster-critical",

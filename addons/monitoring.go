@@ -32,7 +32,7 @@ func makeMonitoring(e Env) (Parts, error) {
 		namespaceObject(monitoringNamespace, "privileged"), // node-exporter looks at the host
 		front(prometheusName, m.NodePort, "web", 9090, prometheusLabels(m)),
 	}}
-	parts.Doors = append(parts.Doors, Door{Name: "Prometheus", URL: fmt.Sprintf("http://%s:%d", nodeAddress(e.Cluster), m.NodePort)})
+	parts.Doors = append(parts.Doors, Door{Name: "Prometheus", URL: fmt.Sprintf("http://%s:%d", e.Cluster.Door().String(), m.NodePort)})
 	for _, some := range [][]runtime.Object{nodeExporter(e), stateMetrics(e), prometheusAccess()} {
 		parts.Objects = append(parts.Objects, some...)
 	}

@@ -109,7 +109,7 @@ func operated(e Env) []runtime.Object {
 	spec := map[string]any{
 		"image": prometheus, "version": versionIn(prometheus, "2.42.0"), "replicas": 1, "serviceAccountName": prometheusName,
 		"serviceDiscoveryRole": "EndpointSlice", "retention": m.Retention, "scrapeInterval": scrapeSeconds, "evaluationInterval": scrapeSeconds,
-		"externalUrl":     fmt.Sprintf("http://%s:%d", nodeAddress(e.Cluster), m.NodePort),
+		"externalUrl":     fmt.Sprintf("http://%s:%d", e.Cluster.Door().String(), m.NodePort),
 		"alerting":        map[string]any{"alertmanagers": []any{map[string]any{"namespace": monitoringNamespace, "name": alertmanagerName, "port": "web", "apiVersion": "v2"}}},
 		"securityContext": nobody, "resources": asks("100m", "256Mi"),
 		// The first answer counts: the operator's own probe looks every 15 seconds.

@@ -54,7 +54,7 @@ func plainPrometheus(e Env) (Parts, error) {
 					Name: "prometheus", Image: e.Image("prometheus"), ImagePullPolicy: corev1.PullIfNotPresent,
 					Args: []string{
 						"--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus", "--storage.tsdb.retention.time=" + m.Retention,
-						fmt.Sprintf("--web.external-url=http://%s:%d", nodeAddress(e.Cluster), m.NodePort),
+						fmt.Sprintf("--web.external-url=http://%s:%d", e.Cluster.Door().String(), m.NodePort),
 					},
 					Ports:           []corev1.ContainerPort{{Name: "web", ContainerPort: 9090, Protocol: corev1.ProtocolTCP}},
 					Resources:       requests("100m", "256Mi"),

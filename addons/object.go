@@ -202,6 +202,19 @@ func project(live, wish any) any {
 	return live
 }
 
+// compare is for ops that make their object when they look: whether it is there and, where it says something else than it should, what.
+func (o Object) compare(ctx context.Context, m ops.Machine) (absent bool, was string, err error) {
+	seen, err := o.Observe(ctx, m)
+	if err != nil {
+		return false, "", err
+	}
+	now := seen.(Object)
+	if !now.Absent && !ops.Equal(o, now) {
+		was = now.Text()
+	}
+	return now.Absent, was, nil
+}
+
 // says tells whether what is live has every value of the wish.
 func says(live, wish any) bool {
 	switch w := wish.(type) {

@@ -276,5 +276,5 @@ func finalizers(o *unstructured.Unstructured) string {
 	if o == nil || len(o.GetFinalizers()) == 0 {
 		return "nobody says why"
 	}
-	return "it waits for " + names(o.GetFinalizers())
+	return "it waits for " + strings.Join(o.GetFinalizers(), ", ")
 }

@@ -15,6 +15,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
+// three are the addons that the life is about, besides the test's own.
+const three = `  addons:
+    metricsServer: {enabled: true}
+    ingress: {enabled: true}
+    storage: {enabled: true}
+`
+
 // TestAddons is the life of addons on one cluster: applied beside each other, changed, broken, switched off, and gone with reset.
 func TestAddons(t *testing.T) {
 	var file string
@@ -27,11 +34,7 @@ func TestAddons(t *testing.T) {
 	before := look(t)
 	t.Cleanup(func() { ok(t, kw("reset", "--yes=lab")) })
 
-	with(`  addons:
-    metricsServer: {enabled: true}
-    ingress: {enabled: true}
-    storage: {enabled: true}
-    own:
+	with(three + `    own:
       - name: farm
         manifests: |
           apiVersion: v1
@@ -74,11 +77,7 @@ func TestAddons(t *testing.T) {
 		return
 	}
 	t.Run("what is named no more goes", func(t *testing.T) {
-		with(`  addons:
-    metricsServer: {enabled: true}
-    ingress: {enabled: true}
-    storage: {enabled: true}
-    own:
+		with(three + `    own:
       - name: farm
         manifests: |
           apiVersion: v1
@@ -114,11 +113,7 @@ func TestAddons(t *testing.T) {
 	})
 	t.Run("one that is broken harms no other", func(t *testing.T) {
 		kubectl(t, "-n", "local-path-storage", "delete", "deployment", "local-path-provisioner")
-		with(`  addons:
-    metricsServer: {enabled: true}
-    ingress: {enabled: true}
-    storage: {enabled: true}
-    own:
+		with(three + `    own:
       - name: farm
         manifests: |
           apiVersion: v1

@@ -18,20 +18,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// verifyAddons is what the lab's inventory says besides.
-const verifyAddons = `  addons:
-    ingress: {enabled: true}
-    metricsServer: {enabled: true}
-    storage: {enabled: true}
-`
-
 // verifyFile is the lab's inventory with addons.
 func verifyFile() string { return filepath.Join(labDir, "verify.yaml") }
 
 // TestVerify: on a healthy cluster every check passes or is skipped for what the cluster does not have, and nothing is left; with something broken exactly
 // those fail that are about it.
 func TestVerify(t *testing.T) {
-	text, err := os.ReadFile(withAddons(t, verifyAddons))
+	text, err := os.ReadFile(withAddons(t, three))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -29,7 +30,7 @@ func AddonKey(name string) (key string, ok bool) {
 func Enable(name string, data []byte, addon string, on bool) ([]byte, error) {
 	key, ok := addonKeys[addon]
 	if !ok {
-		return nil, fmt.Errorf("there is no addon %q that can be switched on and off: write one of %s", addon, list(sortedKeys(addonKeys), "and"))
+		return nil, fmt.Errorf("there is no addon %q that can be switched on and off: write one of %s", addon, list(slices.Sorted(maps.Keys(addonKeys)), "and"))
 	}
 	before, err := Parse(name, data)
 	if err != nil {
@@ -59,15 +60,6 @@ func Enable(name string, data []byte, addon string, on bool) ([]byte, error) {
 		return nil, byHand
 	}
 	return []byte(out), nil
-}
-
-func sortedKeys(m map[string]string) []string {
-	var out []string
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }
 
 // enable edits the text at the deepest part of spec.addons.KEY.enabled that is there.

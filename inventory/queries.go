@@ -51,6 +51,15 @@ func (c *Cluster) Overlay() (module string, port int) {
 	return "vxlan", 8472
 }
 
+// Door is a node's address at which people reach what is open on every node: a worker's, where there is one.
+func (c *Cluster) Door() netip.Addr {
+	nodes := c.Nodes()
+	if i := slices.IndexFunc(nodes, func(h Host) bool { return h.Has(Worker) }); i >= 0 {
+		return nodes[i].Address
+	}
+	return nodes[0].Address
+}
+
 // ServiceIP is the nth address of the service range: 1 is the service kubernetes, 10 is the cluster's DNS. It is the zero
 // Addr when the range has no such address.
 func (c *Cluster) ServiceIP(n int) netip.Addr {

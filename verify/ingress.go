@@ -78,6 +78,19 @@ func (e *Env) visit(ctx context.Context, hands []hand, n Node, port int32, site,
 	})
 }
 
+// serve makes an Ingress, and finds the doors of its controller and who is to ask at them.
+func (e *Env) serve(ctx context.Context, in *networkingv1.Ingress) (doors, []hand, error) {
+	if err := e.create(ctx, in); err != nil {
+		return doors{}, nil, err
+	}
+	d, err := e.openDoors(ctx)
+	if err != nil {
+		return d, nil, err
+	}
+	hands, err := e.asking(ctx, true)
+	return d, hands, err
+}
+
 // strangers holds that what no Ingress has is answered with 404.
 func (e *Env) strangers(ctx context.Context, hands []hand, d doors, site, path string) error {
 	for _, n := range d.nodes {
@@ -108,14 +121,7 @@ var ingress = Check{
 		in := &networkingv1.Ingress{ObjectMeta: named("sites"), Spec: networkingv1.IngressSpec{
 			IngressClassName: ptr("traefik"), Rules: []networkingv1.IngressRule{e.rule("red", "/", "red"), e.rule("blue", "/", "blue")},
 		}}
-		if err := e.create(ctx, in); err != nil {
-			return err
-		}
-		d, err := e.openDoors(ctx)
-		if err != nil {
-			return err
-		}
-		hands, err := e.asking(ctx, true)
+		d, hands, err := e.serve(ctx, in)
 		if err != nil {
 			return err
 		}
@@ -160,14 +166,7 @@ var ingressNginx = Check{
 		}}
 		in.Annotations = map[string]string{"nginx.ingress.kubernetes.io/use-regex": "true"}
 		in.Spec.Rules[0].HTTP.Paths[0].PathType = ptr(networkingv1.PathTypeImplementationSpecific)
-		if err := e.create(ctx, in); err != nil {
-			return err
-		}
-		d, err := e.openDoors(ctx)
-		if err != nil {
-			return err
-		}
-		hands, err := e.asking(ctx, true)
+		d, hands, err := e.serve(ctx, in)
 		if err != nil {
 			return err
 		}

@@ -167,12 +167,5 @@ func serviceURL(s *corev1.Service, c *inventory.Cluster) (url, how string) {
 	if p.NodePort == 0 {
 		return p.Name + "://localhost:4466/", fmt.Sprintf(", while this runs: kubectl -n %s port-forward service/%s 4466:%d", s.Namespace, s.Name, p.Port)
 	}
-	at := c.Nodes()[0].Address
-	for _, h := range c.Nodes() {
-		if h.Has(inventory.Worker) {
-			at = h.Address
-			break
-		}
-	}
-	return p.Name + "://" + net.JoinHostPort(at.String(), strconv.Itoa(int(p.NodePort))) + "/", ""
+	return p.Name + "://" + net.JoinHostPort(c.Door().String(), strconv.Itoa(int(p.NodePort))) + "/", ""
 }
