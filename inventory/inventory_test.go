@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -109,5 +110,23 @@ func sound(t *testing.T, data []byte, ps Problems) {
 		case i > 0 && (ps[i-1].Line > p.Line || ps[i-1].Line == p.Line && ps[i-1].Column > p.Column):
 			t.Errorf("is out of order: %v", p)
 		}
+	}
+}
+
+// TestCodes: no two problems have the same code, for people search for it.
+func TestCodes(t *testing.T) {
+	raw, err := os.ReadFile("problem.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, code := range regexp.MustCompile(`= "KW-INV-\d{3}"`).FindAllString(string(raw), -1) {
+		if seen[code] {
+			t.Errorf("two problems%s", code)
+		}
+		seen[code] = true
+	}
+	if len(seen) == 0 {
+		t.Error("no codes were found in problem.go")
 	}
 }

@@ -108,8 +108,8 @@ const (
 	codeSELinux     = "KW-INV-081" // what becomes of SELinux
 	codeTime        = "KW-INV-082" // what becomes of the time service
 	codeHidden      = "KW-INV-073" // characters that cannot be seen
-	codeRuntime     = "KW-INV-080" // a container runtime
-	codeDocker      = "KW-INV-081" // how Docker is set up
+	codeRuntime     = "KW-INV-083" // a container runtime
+	codeDocker      = "KW-INV-084" // how Docker is set up
 	codeAddon       = "KW-INV-090" // a setting of an addon
 	codeNodePort    = "KW-INV-091" // a port of an addon that cannot be one, or that two want
 	codeNeeds       = "KW-INV-092" // an addon that another needs

@@ -42,6 +42,9 @@ func (k check) hostName(path, name string) {
 	if wrong == "" && (name == "localhost" || strings.HasPrefix(name, "localhost.")) {
 		wrong, remedy = "is every host's name for itself", "write another"
 	}
+	if wrong == "" && name == "cluster" {
+		wrong, remedy = "is how plans and reports call what is not on a host", "write another"
+	}
 	if wrong != "" {
 		k.fail(path, Problem{Code: codeHostName, Found: show(name), Wrong: wrong, Expected: "a host name", Remedy: remedy})
 	}
