@@ -16,7 +16,7 @@ func TestChangedInventory(t *testing.T) {
 		return replaceFirst(s, `(?m)^  hosts:`, "  apiServer: {certSANs: [api.lab.internal]}\n  network: {dnsDomain: cluster.local}\n  hosts:")
 	})
 	plan := must(t, inLab(bounded(t), "kubewright", "plan", "-f", file)).stdout
-	if !strings.Contains(plan, "cert:/etc/kubernetes/pki/apiserver.crt") || !strings.Contains(plan, "plan: 1 change on 1 host") {
+	if !strings.Contains(plan, "cert:/etc/kubernetes/pki/apiserver.crt") || !strings.Contains(plan, "plan: 1 change on 1 target") {
 		t.Errorf("a further name for the API server should change its certificate only:\n%s", plan)
 	}
 	must(t, inLab(bounded(t), "kubewright", "up", "-f", file))

@@ -39,7 +39,7 @@ const plainColor = "\x1b[0m"
 func Plan(w io.Writer, p *engine.Plan, o Options) error {
 	var b bytes.Buffer
 	unseen := 0
-	hosts := 0
+	touched := 0
 	for _, target := range p.Targets() {
 		fmt.Fprintf(&b, "%s\n", Escape(target))
 		if err := lookError(p, target); err != nil {
@@ -51,7 +51,7 @@ func Plan(w io.Writer, p *engine.Plan, o Options) error {
 			b.WriteString("  nothing to do\n\n")
 			continue
 		}
-		hosts++
+		touched++
 		for _, work := range p.Works {
 			if work.Target == target && len(work.Changes) > 0 {
 				planPhase(&b, work, o)
@@ -70,9 +70,9 @@ func Plan(w io.Writer, p *engine.Plan, o Options) error {
 	case p.Empty():
 		b.WriteString("nothing to do\n")
 	case unseen > 0:
-		fmt.Fprintf(&b, "%s: %s on %s; %s could not be looked at\n", name, count(p.Count("", ""), "change"), count(hosts, "host"), count(unseen, "host"))
+		fmt.Fprintf(&b, "%s: %s on %s; %s could not be looked at\n", name, count(p.Count("", ""), "change"), count(touched, "target"), count(unseen, "target"))
 	default:
-		fmt.Fprintf(&b, "%s: %s on %s\n", name, count(p.Count("", ""), "change"), count(hosts, "host"))
+		fmt.Fprintf(&b, "%s: %s on %s\n", name, count(p.Count("", ""), "change"), count(touched, "target"))
 	}
 	_, err := w.Write(b.Bytes())
 	return err

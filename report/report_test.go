@@ -46,7 +46,7 @@ func TestPlansWithLittleInThem(t *testing.T) {
 	}{
 		{"nothing at all", nil, "nothing to do\n"},
 		{"nothing to do", whole.Works[3:4], "node-1\n  nothing to do\n\nnothing to do\n"},
-		{"one change", whole.Works[2:3], "master\n  disk\n    ~ change  final:x  nothing of the old disk is kept (cannot be undone)\n\nplan: 1 change on 1 host\n"},
+		{"one change", whole.Works[2:3], "master\n  disk\n    ~ change  final:x  nothing of the old disk is kept (cannot be undone)\n\nplan: 1 change on 1 target\n"},
 	} {
 		t.Run(row.says, func(t *testing.T) {
 			var b bytes.Buffer
@@ -101,7 +101,7 @@ func TestTimingOfTheRun(t *testing.T) {
 
 func TestTimingOfNothing(t *testing.T) {
 	var b bytes.Buffer
-	if err := Timing(&b, nil); err != nil || b.String() != "where the time went: 0ms\n\nhost  phase  began  waited  took\n" {
+	if err := Timing(&b, nil); err != nil || b.String() != "where the time went: 0ms\n\ntarget  phase  began  waited  took\n" {
 		t.Errorf("got %v %q", err, b.String())
 	}
 }
@@ -113,9 +113,9 @@ func TestSummaries(t *testing.T) {
 		e    engine.Event
 		want string
 	}{
-		{"nothing to do", engine.Event{State: ops.Same, Steps: 163, Targets: hosts}, "nothing to do: 163 steps on 2 hosts are as they should be"},
-		{"done", engine.Event{State: ops.Changed, Changes: 1, Took: 90 * time.Second, Targets: hosts}, "done: 1 change on 2 hosts in 1m30s"},
-		{"stopped", engine.Event{State: engine.Stopped, Targets: []engine.Tally{{State: engine.Stopped}, {State: engine.Stopped}}}, "not done: of 2 hosts 2 stopped; 0 changes made in 0ms"},
+		{"nothing to do", engine.Event{State: ops.Same, Steps: 163, Targets: hosts}, "nothing to do: 163 steps on 2 targets are as they should be"},
+		{"done", engine.Event{State: ops.Changed, Changes: 1, Took: 90 * time.Second, Targets: hosts}, "done: 1 change on 2 targets in 1m30s"},
+		{"stopped", engine.Event{State: engine.Stopped, Targets: []engine.Tally{{State: engine.Stopped}, {State: engine.Stopped}}}, "not done: of 2 targets 2 stopped; 0 changes made in 0ms"},
 	} {
 		var b bytes.Buffer
 		summary(&b, row.e)

@@ -173,7 +173,7 @@ func (v *terminal) block(now time.Time) string {
 	if len(v.order) == 0 {
 		return ""
 	}
-	foot := fmt.Sprintf("%d of %s done", len(v.order)-len(active), count(len(v.order), "host"))
+	foot := fmt.Sprintf("%d of %s done", len(v.order)-len(active), count(len(v.order), "target"))
 	// the last row stays free for the cursor, the one above it holds the foot
 	if room := max(1, rows-2); len(active) > room {
 		foot += fmt.Sprintf(", %d more at work", len(active)-room)

@@ -56,7 +56,7 @@ func TestTerminalView(t *testing.T) {
 			fmt.Fprintf(&b, "=== %s\n%s", s.times[i], strings.ReplaceAll(w, "\x1b", "ESC"))
 		}
 		golden(t, "terminal.txt", b.Bytes())
-		if last := s.writes[len(s.writes)-1]; strings.Contains(last, "of 4 hosts done") {
+		if last := s.writes[len(s.writes)-1]; strings.Contains(last, "of 4 targets done") {
 			t.Errorf("the block is still there at the end:\n%s", last)
 		}
 	})

@@ -35,7 +35,7 @@ func Timing(w io.Writer, events []engine.Event) error {
 	path := critical(laps)
 	out := quiet{w: w}
 	fmt.Fprintf(&out, "where the time went: %s\n\n", span(total))
-	rows := [][]string{{"host", "phase", "began", "waited", "took", ""}}
+	rows := [][]string{{"target", "phase", "began", "waited", "took", ""}}
 	last := ""
 	for _, l := range laps {
 		row := []string{"", l.Phase, span(l.began.Sub(start)), "", span(l.ended.Sub(l.began)), ""}

@@ -92,7 +92,7 @@ func (v *plain) Emit(e engine.Event) {
 	}
 	switch e.Type {
 	case engine.RunStarted:
-		fmt.Fprintf(&v.w, "%s run %s: %s on %s\n", stamp, e.Run, count(e.Changes, "change"), count(len(e.Targets), "host"))
+		fmt.Fprintf(&v.w, "%s run %s: %s on %s\n", stamp, e.Run, count(e.Changes, "change"), count(len(e.Targets), "target"))
 	case engine.PhaseStarted:
 		v.reminded[at] = e.Time
 		text := count(e.Steps, "step")
@@ -189,13 +189,13 @@ func summary(w io.Writer, e engine.Event) {
 	for _, t := range e.Targets {
 		ended[t.State]++
 	}
-	hosts := count(len(e.Targets), "host")
+	targets := count(len(e.Targets), "target")
 	switch e.State {
 	case ops.Same:
-		fmt.Fprintf(w, "nothing to do: %s on %s are as they should be\n", count(e.Steps, "step"), hosts)
+		fmt.Fprintf(w, "nothing to do: %s on %s are as they should be\n", count(e.Steps, "step"), targets)
 		return
 	case ops.Changed:
-		fmt.Fprintf(w, "done: %s on %s in %s\n", count(e.Changes, "change"), hosts, span(e.Took))
+		fmt.Fprintf(w, "done: %s on %s in %s\n", count(e.Changes, "change"), targets, span(e.Took))
 	default:
 		var parts []string
 		for _, s := range []ops.State{ops.Failed, engine.Blocked, engine.Stopped} {
@@ -203,9 +203,9 @@ func summary(w io.Writer, e engine.Event) {
 				parts = append(parts, fmt.Sprintf("%d %s", ended[s], s))
 			}
 		}
-		fmt.Fprintf(w, "not done: of %s %s; %s made in %s\n", hosts, strings.Join(parts, ", "), count(e.Changes, "change"), span(e.Took))
+		fmt.Fprintf(w, "not done: of %s %s; %s made in %s\n", targets, strings.Join(parts, ", "), count(e.Changes, "change"), span(e.Took))
 	}
-	rows := [][]string{{"host", "state", "changed", "same", "failed", "blocked", "time"}}
+	rows := [][]string{{"target", "state", "changed", "same", "failed", "blocked", "time"}}
 	for _, t := range e.Targets {
 		rows = append(rows, []string{Escape(t.Target), string(t.State), fmt.Sprint(t.Changed), fmt.Sprint(t.Same), fmt.Sprint(t.Failed),
 			fmt.Sprint(t.Blocked), span(t.Took)})
