@@ -3,6 +3,7 @@ package addons
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/kubewright/kubewright/ops"
@@ -105,5 +106,79 @@ func TestEarlier(t *testing.T) {
 	}
 	if !ops.Equal(changed, seen[0]) || !seen[1].(Object).Absent || !seen[2].(Object).Absent {
 		t.Errorf("got %v", seen)
+	}
+}
+
+// TestAddonGoesBack: enabling an addon, changing it and disabling it all lead back, by what was remembered as JSON, with every Secret and what the addon is known by.
+func TestAddonGoesBack(t *testing.T) {
+	const secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: pass}\nstringData: {word: open}\n"
+	states := []string{"", one + "data: {a: x}\n" + space + two + secret, one + "data: {a: y}\n", ""}
+	for i, before := range states[:3] {
+		s := newServer(t)
+		a := s.api()
+		wish := func(manifests string) []ops.Step {
+			if manifests == "" {
+				return []ops.Step{{Op: Retired{}}}
+			}
+			return ownSteps(t, "mine", manifests)
+		}
+		do := func(steps []ops.Step) {
+			t.Helper()
+			if err := a.Apply(t.Context(), "", "", steps, func(ops.Progress) {}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		do(wish(before))
+		was := s.contents()
+		next := wish(states[i+1])
+		var wishes []ops.Op
+		for _, st := range next {
+			wishes = append(wishes, st.Op)
+		}
+		earlier, err := a.Earlier(t.Context(), wishes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		do(next)
+		if got := s.contents(); reflect.DeepEqual(got, was) {
+			t.Fatalf("nothing changed: %v", got)
+		}
+		var back []Object
+		raw, err := json.Marshal(earlier)
+		if err == nil {
+			err = json.Unmarshal(raw, &back)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var steps []ops.Step
+		for _, o := range back {
+			steps = append(steps, ops.Step{Op: o})
+		}
+		do(Back(steps))
+		if got := s.contents(); !reflect.DeepEqual(got, was) {
+			t.Errorf("%d: got  %v\nwant %v", i, got, was)
+		}
+	}
+}
+
+// TestBack: namespaces go last and come first, and a kind is known before there is an object of it.
+func TestBack(t *testing.T) {
+	var steps []ops.Step
+	for _, text := range []string{
+		"apiVersion: v1\nkind: Namespace\nmetadata: {name: old}", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: old, namespace: old}",
+		"apiVersion: example.org/v1\nkind: Crop\nmetadata: {name: oats}",
+		"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: crops.example.org}",
+		"apiVersion: v1\nkind: Namespace\nmetadata: {name: new}",
+	} {
+		steps = append(steps, ops.Step{Op: Object{Manifest: decoded(t, text), Absent: strings.Contains(text, "old")}})
+	}
+	var got []string
+	for _, s := range Back(steps) {
+		got = append(got, string(s.Op.Key()))
+	}
+	want := "object:Deployment/old/old object:Namespace/old object:Namespace/new object:CustomResourceDefinition/crops.example.org ready:CustomResourceDefinition/crops.example.org object:Crop/oats"
+	if strings.Join(got, " ") != want {
+		t.Errorf("got  %v\nwant %s", got, want)
 	}
 }

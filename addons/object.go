@@ -241,24 +241,20 @@ func says(live, wish any) bool {
 	return fmt.Sprint(live) == fmt.Sprint(wish) // a number has another type here than there
 }
 
-// Set applies the object server-side, or deletes it where the wish is its absence.
+// Set applies the object server-side, or removes it and waits until it is gone where the wish is its absence.
 func (o Object) Set(ctx context.Context, m ops.Machine, _ ops.Op) error {
 	a, err := api(m)
 	if err != nil {
 		return err
+	}
+	if o.Absent {
+		return a.removeOne(ctx, o.ID())
 	}
 	r, err := a.resource(o)
 	if err != nil {
 		return err
 	}
 	name := o.of().GetName()
-	if o.Absent {
-		err := persist(ctx, func() error { return r.Delete(ctx, name, metav1.DeleteOptions{}) })
-		if errors.IsNotFound(err) {
-			return nil
-		}
-		return err
-	}
 	apply := func() error {
 		_, err := r.Apply(ctx, name, o.of(), metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
 		return err

@@ -3,6 +3,7 @@ package addons
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -97,14 +98,16 @@ func (r Retired) Observe(ctx context.Context, m ops.Machine) (ops.Op, error) {
 	if err != nil {
 		return nil, err
 	}
-	sets, err := a.Sets(ctx)
-	r.Left = nil
-	for _, name := range known(sets) {
-		if !slices.Contains(r.Addons, name) {
-			r.Left = append(r.Left, name)
-		}
-	}
+	sets, err := r.sets(ctx, a)
+	r.Left = known(sets)
 	return r, err
+}
+
+// sets are the addons that should not be there.
+func (r Retired) sets(ctx context.Context, a *API) (map[string]Set, error) {
+	sets, err := a.Sets(ctx)
+	maps.DeleteFunc(sets, func(name string, _ Set) bool { return slices.Contains(r.Addons, name) })
+	return sets, err
 }
 
 // Set removes them.
@@ -113,20 +116,17 @@ func (r Retired) Set(ctx context.Context, m ops.Machine, _ ops.Op) error {
 	if err != nil {
 		return err
 	}
-	sets, err := a.Sets(ctx)
+	sets, err := r.sets(ctx, a)
 	if err != nil {
 		return err
 	}
 	for _, name := range known(sets) {
-		if slices.Contains(r.Addons, name) {
-			continue
-		}
 		all, err := a.members(ctx, sets[name])
 		if err != nil {
 			return err
 		}
 		if err = a.remove(ctx, all); err == nil {
-			err = a.removeOne(ctx, ID{Kind: "ConfigMap", Namespace: setNamespace, Name: setPrefix + name}) // last: as long as it is there, it is known what is
+			err = a.removeOne(ctx, parentID(name)) // last: as long as it is there, it is known what is
 		}
 		if err != nil {
 			return fmt.Errorf("addon %s: %w", name, err)
@@ -155,7 +155,10 @@ func (a *API) members(ctx context.Context, set Set) ([]ID, error) {
 				list, err = a.dynamic.Resource(mapping.Resource).List(gctx, metav1.ListOptions{LabelSelector: labelPartOf + "=" + setID(set.Addon)})
 				return err
 			})
-			if err != nil && !errors.IsNotFound(err) {
+			if errors.IsNotFound(err) {
+				return nil
+			}
+			if err != nil {
 				return err
 			}
 			for _, o := range list.Items {

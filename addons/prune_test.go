@@ -8,10 +8,17 @@ import (
 
 	"github.com/kubewright/kubewright/inventory"
 	"github.com/kubewright/kubewright/ops"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // put applies an addon of the user's.
 func put(t *testing.T, a *API, name, manifests string) error {
+	t.Helper()
+	return a.Apply(t.Context(), "run", "addon", ownSteps(t, name, manifests), func(ops.Progress) {})
+}
+
+// ownSteps are the steps of an addon of the user's.
+func ownSteps(t *testing.T, name, manifests string) []ops.Step {
 	t.Helper()
 	own := own(inventory.Own{Name: name, Manifests: inventory.Lines(manifests)})
 	parts, err := own.Make(Env{})
@@ -22,7 +29,18 @@ func put(t *testing.T, a *API, name, manifests string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return a.Apply(t.Context(), "run", "addon", steps, func(ops.Progress) {})
+	return steps
+}
+
+// contents are all objects, without what the server itself writes into them.
+func (s *server) contents() map[string]any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]any{}
+	for p, o := range s.objects {
+		out[p] = content(&unstructured.Unstructured{Object: o})
+	}
+	return out
 }
 
 func there(s *server) string {

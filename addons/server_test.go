@@ -61,7 +61,7 @@ var resources = map[string][]map[string]any{
 	"v1": {
 		{"name": "configmaps", "kind": "ConfigMap", "namespaced": true}, {"name": "namespaces", "kind": "Namespace", "namespaced": false},
 		{"name": "nodes", "kind": "Node", "namespaced": false}, {"name": "serviceaccounts", "kind": "ServiceAccount", "namespaced": true},
-		{"name": "services", "kind": "Service", "namespaced": true}, {"name": "pods", "kind": "Pod", "namespaced": true}, {"name": "events", "kind": "Event", "namespaced": true},
+		{"name": "services", "kind": "Service", "namespaced": true}, {"name": "secrets", "kind": "Secret", "namespaced": true}, {"name": "pods", "kind": "Pod", "namespaced": true}, {"name": "events", "kind": "Event", "namespaced": true},
 	},
 	"apiregistration.k8s.io/v1": {{"name": "apiservices", "kind": "APIService", "namespaced": false}},
 	"apps/v1":                   {{"name": "daemonsets", "kind": "DaemonSet", "namespaced": true}, {"name": "deployments", "kind": "Deployment", "namespaced": true}},
@@ -103,6 +103,17 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// owned is a set of fields, as managedFields has it: lists as a whole.
+func owned(wish map[string]any) map[string]any {
+	out := map[string]any{}
+	for k, v := range wish {
+		if k != "apiVersion" && k != "kind" && k != "name" && k != "namespace" {
+			out["f:"+k] = owned(asMap(v))
+		}
+	}
+	return out
+}
+
 func (s *server) object(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +143,9 @@ func (s *server) object(w http.ResponseWriter, r *http.Request) {
 		out := merge(live, wish)
 		meta := maps.Clone(out["metadata"].(map[string]any))
 		meta["uid"], meta["creationTimestamp"] = "x", "2026-01-01T00:00:00Z"
-		meta["resourceVersion"], meta["managedFields"] = fmt.Sprint(len(s.lines)), []any{map[string]any{"manager": FieldManager, "time": time.Unix(int64(len(s.lines)), 0).UTC().Format(time.RFC3339)}}
+		meta["resourceVersion"], meta["managedFields"] = fmt.Sprint(len(s.lines)), []any{map[string]any{
+			"manager": FieldManager, "operation": "Apply", "time": time.Unix(int64(len(s.lines)), 0).UTC().Format(time.RFC3339), "fieldsV1": owned(wish),
+		}}
 		out["metadata"] = meta
 		if len(q["dryRun"]) == 0 {
 			s.objects[p] = out

@@ -43,6 +43,11 @@ func setID(addon string) string {
 	return "applyset-" + base64.RawURLEncoding.EncodeToString(sum[:]) + "-v1"
 }
 
+// parentID names the object in which an addon's set is kept.
+func parentID(addon string) ID {
+	return ID{Kind: "ConfigMap", Namespace: setNamespace, Name: setPrefix + addon}
+}
+
 func (s *Set) add(id ID) {
 	s.Kinds = append(s.Kinds, id.groupKind())
 	if id.Namespace != "" && id.Namespace != setNamespace {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"github.com/kubewright/kubewright/addons"
 	"github.com/kubewright/kubewright/agent"
@@ -43,7 +42,7 @@ func (f *fleet) noteObjects(ctx context.Context, plan *engine.Plan, run string) 
 	return nil
 }
 
-// earlierObjects are the objects as they were before the last run, the last changed first; where there is nothing to put back to, none.
+// earlierObjects are steps to the objects as they were before the last run; where there is nothing to put back to, none.
 func earlierObjects(last []string, pasts map[string]agent.Past) ([]engine.Step, error) {
 	var steps []engine.Step
 	seen := map[ops.Key]bool{}
@@ -64,8 +63,7 @@ func earlierObjects(last []string, pasts map[string]agent.Past) ([]engine.Step, 
 			}
 		}
 	}
-	slices.Reverse(steps)
-	return steps, nil
+	return addons.Back(steps), nil
 }
 
 // objectsBack is the undo of the cluster's objects as a plan.
