@@ -18,9 +18,22 @@ import (
 	"golang.org/x/term"
 )
 
-// putBack has hosts put back what was changed on them, all at the same time, and tells how that went on each. What cannot be put back on one does
-// not keep the others from it.
+// putBack has hosts put back what was changed on them and tells how that went on each. What cannot be put back on one does not keep the others from it. All are at
+// it at the same time but an NFS server: nodes that let go of its volumes need it until they have.
 func (f *fleet) putBack(cmd *cobra.Command, verb string, hosts []string, do func(context.Context, *member, func(ops.Progress)) error) error {
+	server, _ := f.cluster.NFSHost()
+	var clients, last []string
+	for _, name := range hosts {
+		if name == server.Name {
+			last = append(last, name)
+		} else {
+			clients = append(clients, name)
+		}
+	}
+	return errors.Join(f.putBackTogether(cmd, verb, clients, do), f.putBackTogether(cmd, verb, last, do))
+}
+
+func (f *fleet) putBackTogether(cmd *cobra.Command, verb string, hosts []string, do func(context.Context, *member, func(ops.Progress)) error) error {
 	ctx, began := cmd.Context(), time.Now()
 	errs := make([]error, len(hosts))
 	var mu sync.Mutex
