@@ -107,7 +107,16 @@ func firewall(l *list) {
 	}
 }
 
-// throughFirewalld adds rules to the zone that each peer comes in by.
+// unwrapped are the nodes whose packets to this host's pods come in with a node's own address, as with the backend host-gw, which puts nothing around them.
+func unwrapped(in Input) []netip.Addr {
+	if in.Cluster.Spec.Addons.Flannel.Backend != inventory.BackendHostGW || !in.Host.Node() {
+		return nil
+	}
+	return slices.DeleteFunc(addresses(in.Cluster.Nodes()), func(a netip.Addr) bool { return a == in.Host.Address })
+}
+
+// throughFirewalld adds rules to the zone that each peer comes in by. Zones let through to others what comes from a source that they trust, and say nothing finer of
+// it: so what pods send is trusted, and what other nodes send to pods where that comes from the nodes themselves.
 func throughFirewalld(l *list) {
 	in := l.in
 	zones := map[string]*ops.Firewalld{}
@@ -117,12 +126,18 @@ func throughFirewalld(l *list) {
 		}
 		return zones[name]
 	}
+	trusted := unwrapped(in)
 	all := []string{zoneOf(in.facts(), in.Host.Address, netip.Addr{})}
 	for _, h := range in.Cluster.Spec.Hosts {
-		all = append(all, zoneOf(in.facts(), in.Host.Address, h.Address))
+		if !slices.Contains(trusted, h.Address) {
+			all = append(all, zoneOf(in.facts(), in.Host.Address, h.Address))
+		}
 	}
 	for _, o := range openings(in) {
 		for _, a := range o.From {
+			if slices.Contains(trusted, a) {
+				continue
+			}
 			z := zone(zoneOf(in.facts(), in.Host.Address, a))
 			z.Rules = append(z.Rules, ops.RichRule(a.String(), o.Port, o.Protocol))
 		}
@@ -132,13 +147,15 @@ func throughFirewalld(l *list) {
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(zones)) {
-		l.add("the host's roles need these ports", *zones[name])
-	}
 	if in.Host.Node() {
-		l.add("what comes from pods and Services is the cluster's own", ops.Firewalld{Zone: "trusted", Sources: []string{
-			in.Cluster.Spec.Network.PodCIDR.String(), in.Cluster.Spec.Network.ServiceCIDR.String(),
-		}})
+		zone("trusted").Sources = append(texts(trusted), in.Cluster.Spec.Network.PodCIDR.String(), in.Cluster.Spec.Network.ServiceCIDR.String())
+	}
+	for _, name := range slices.Sorted(maps.Keys(zones)) {
+		why := "the host's roles need these ports"
+		if len(zones[name].Sources) > 0 {
+			why = "what comes from pods and Services is the cluster's own"
+		}
+		l.add(why, *zones[name])
 	}
 }
 

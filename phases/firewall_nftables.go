@@ -67,17 +67,22 @@ func nftIncoming(in Input) []string {
 	return out
 }
 
-// nftForwarded lets pods speak to anybody, and lets to them what answers them and what the host itself sends on to them: the ports of Services and of pods on it.
+// nftForwarded lets pods speak to anybody, and lets to them what answers them, what the host itself sends on to them (the ports of Services and of pods on it),
+// and what comes from other nodes as such.
 func nftForwarded(in Input) []string {
 	if !in.Host.Node() {
 		return nil
 	}
 	pods := in.Cluster.Spec.Network.PodCIDR.String()
-	return []string{
+	out := []string{
 		"ip saddr " + pods + " accept",
 		"ip daddr " + pods + " ct state established,related accept",
 		"ip daddr " + pods + " ct status dnat accept",
 	}
+	if from := unwrapped(in); len(from) > 0 {
+		out = append(out, "ip saddr "+nftSet(texts(from))+" ip daddr "+pods+" accept")
+	}
+	return out
 }
 
 func nftSet(all []string) string {

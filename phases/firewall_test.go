@@ -71,6 +71,48 @@ func TestOpeningsFollowRoles(t *testing.T) {
 	}
 }
 
+// TestUnwrappedPacketsPass: with host-gw, what a node sends to a pod comes in with the node's own address, and passes all the same.
+func TestUnwrappedPacketsPass(t *testing.T) {
+	c := course(t)
+	c.Spec.Addons.Flannel.Backend = inventory.BackendHostGW
+	for wall, want := range map[string]string{
+		"firewalld": "source 192.168.1.21",
+		"ufw":       "route allow from 0.0.0.0/0 to 10.244.0.0/16",
+		"nftables":  "ip fw through: first: ip saddr { 192.168.1.21, 192.168.1.32 } ip daddr 10.244.0.0/16 accept",
+	} {
+		got := opened(t, c, "node-0001", walls(wall))
+		if !slices.Contains(got, want) {
+			t.Errorf("%s: opened is\n%s\nwant\n%s", wall, strings.Join(got, "\n"), want)
+		}
+		if got := strings.Join(opened(t, c, "registry", walls(wall)), "\n"); strings.Contains(got, "10.244") || strings.HasPrefix(got, "source") {
+			t.Errorf("%s: the registry, which has no pods, opens\n%s", wall, got)
+		}
+	}
+}
+
+// TestTrustedZone: whichever zone packets come in by, also if it is the one that pods are put into, and whatever a run before has put there, each zone is stated once and alike.
+func TestTrustedZone(t *testing.T) {
+	c := course(t)
+	c.Spec.Addons.Flannel.Backend = inventory.BackendHostGW
+	before, after := walls("firewalld"), walls("firewalld")
+	after.Firewall.Zones["trusted"] = ops.FirewallZone{Sources: []string{"10.244.0.0/16", "10.96.0.0/12", "192.168.1.21", "192.168.1.32"}}
+	first := opened(t, c, "node-0001", before)
+	second := opened(t, c, "node-0001", after)
+	slices.Sort(first)
+	slices.Sort(second)
+	if !slices.Equal(first, second) {
+		t.Errorf("first opened is\n%s\nand then\n%s", strings.Join(first, "\n"), strings.Join(second, "\n"))
+	}
+	byDefault := walls("firewalld")
+	byDefault.Firewall.Zones = map[string]ops.FirewallZone{"trusted": {Default: true}}
+	for _, backend := range []string{inventory.BackendHostGW, inventory.BackendVXLAN} {
+		c.Spec.Addons.Flannel.Backend = backend
+		if got := opened(t, c, "node-0001", byDefault); !slices.Contains(got, "source 10.244.0.0/16") || !slices.Contains(got, "rule "+ops.RichRule("", "30000-32767", "tcp")) {
+			t.Errorf("opened is\n%s", strings.Join(got, "\n"))
+		}
+	}
+}
+
 // TestMonitoringIsReached: nodes reach each other's metrics and kubelets, and nobody else does.
 func TestMonitoringIsReached(t *testing.T) {
 	for _, row := range []struct {
