@@ -27,6 +27,7 @@ type Interface struct {
 type Route struct {
 	Network   string `json:"network"`
 	Interface string `json:"interface"`
+	Gateway   string `json:"gateway,omitempty"`
 }
 
 // maxRoutes bounds what is told of a routing table; a router of the internet has a million.
@@ -61,23 +62,24 @@ func routes(v4, v6 string) (all []Route, defaults []string) {
 		if len(f) < 8 || f[0] == "Iface" {
 			continue
 		}
-		dst, errD := strconv.ParseUint(f[1], 16, 32)
-		mask, errM := strconv.ParseUint(f[7], 16, 32)
-		if errD != nil || errM != nil {
+		dst, errD := kernelAddress(f[1])
+		gateway, errG := kernelAddress(f[2])
+		mask, errM := kernelAddress(f[7])
+		if errD != nil || errG != nil || errM != nil {
 			continue
 		}
-		if dst == 0 && mask == 0 {
+		if dst.IsUnspecified() && mask.IsUnspecified() {
 			if !slices.Contains(defaults, f[0]) {
 				defaults = append(defaults, f[0])
 			}
 			continue
 		}
-		// The kernel prints the addresses as it holds them: in its own byte order.
-		var a, n [4]byte
-		binary.NativeEndian.PutUint32(a[:], uint32(dst))
-		binary.NativeEndian.PutUint32(n[:], uint32(mask))
-		ones, _ := net.IPMask(n[:]).Size()
-		all = append(all, Route{Network: netip.PrefixFrom(netip.AddrFrom4(a), ones).String(), Interface: f[0]})
+		ones, _ := net.IPMask(mask.AsSlice()).Size()
+		r := Route{Network: netip.PrefixFrom(dst, ones).String(), Interface: f[0]}
+		if !gateway.IsUnspecified() {
+			r.Gateway = gateway.String()
+		}
+		all = append(all, r)
 	}
 	for line := range strings.Lines(v6) {
 		f := strings.Fields(line)
@@ -86,6 +88,14 @@ func routes(v4, v6 string) (all []Route, defaults []string) {
 		}
 	}
 	return all[:min(len(all), maxRoutes)], defaults
+}
+
+// kernelAddress reads an IPv4 address as /proc/net/route has it: as the kernel holds it, in the machine's own byte order.
+func kernelAddress(text string) (netip.Addr, error) {
+	n, err := strconv.ParseUint(text, 16, 32)
+	var a [4]byte
+	binary.NativeEndian.PutUint32(a[:], uint32(n))
+	return netip.AddrFrom4(a), err
 }
 
 // listening finds the ports that are taken, and by whom, from /proc/net and the sockets each process has open.

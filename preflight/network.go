@@ -88,7 +88,7 @@ func (l *look) overlaps(r prefix) string {
 		}
 	}
 	for _, route := range l.f.Routes {
-		if p, ok := parsePrefix(route.Network); ok && p.Overlaps(r) && !(l.ours() && grown(route.Interface)) {
+		if p, ok := parsePrefix(route.Network); ok && p.Overlaps(r) && !(l.ours() && (grown(route.Interface) || l.toPods(p, route.Gateway))) {
 			return "the route to " + p.String() + " by " + route.Interface
 		}
 	}
@@ -98,6 +98,13 @@ func (l *look) overlaps(r prefix) string {
 		}
 	}
 	return ""
+}
+
+// toPods says whether a route leads to the pods of another node, as flannel's host-gw makes them.
+func (l *look) toPods(to prefix, gateway string) bool {
+	pods := l.Cluster.Spec.Network.PodCIDR
+	return pods.Contains(to.Addr()) && to.Bits() >= pods.Bits() &&
+		slices.ContainsFunc(l.Cluster.Nodes(), func(h inventory.Host) bool { return h.Address.String() == gateway })
 }
 
 // free is a private range of the same size that no host uses.

@@ -253,8 +253,12 @@ func rows(t *testing.T) []row {
 		{"ranges", "a name server in them", on("node-0001", func(f *agent.Facts) { f.Nameservers = []string{"10.100.0.2"} }), "node-0001: spec.network.serviceCIDR 10.96.0.0/12 overlaps the name server 10.100.0.2", Error},
 		{"ranges", "our own pods' network", on("node-0001", func(f *agent.Facts) {
 			link(agent.Interface{Name: "cni0", Addresses: []string{"10.244.1.1/24"}})(f)
-			f.Routes, f.Changes = append(slices.Clone(f.Routes), agent.Route{Network: "10.244.2.0/24", Interface: "flannel.1"}), 3
+			f.Routes, f.Changes = append(slices.Clone(f.Routes), agent.Route{Network: "10.244.2.0/24", Interface: "flannel.1"},
+				agent.Route{Network: "10.244.0.0/24", Interface: "eth0", Gateway: "192.168.1.21"}), 3
 		}), "", ""},
+		{"ranges", "a route of somebody else's into them", on("node-0001", func(f *agent.Facts) {
+			f.Routes, f.Changes = append(slices.Clone(f.Routes), agent.Route{Network: "10.244.0.0/24", Interface: "eth0", Gateway: "192.168.1.1"}), 3
+		}), "node-0001: spec.network.podCIDR 10.244.0.0/16 overlaps the route to 10.244.0.0/24 by eth0", Error},
 		{"resolver-loop", "the host itself", on("node-0001", func(f *agent.Facts) { f.Nameservers = []string{"127.0.0.1"} }), "node-0001: /etc/resolv.conf asks 127.0.0.1, the host itself", Error},
 		{"resolver-loop", "systemd-resolved's stub", on("node-0001", func(f *agent.Facts) {
 			running("systemd-resolved.service")(f)
