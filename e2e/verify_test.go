@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"encoding/xml"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -251,6 +252,7 @@ var breakages = []breakage{
 			for what, ns := range helpers {
 				kubectl(t, "-n", ns, "scale", what, "--replicas=0")
 			}
+			noticed(t, "absent(kube_node_info)")
 		},
 		mend: func(t *testing.T) {
 			recall(t, "traefik", "daemonset/traefik")
@@ -285,16 +287,31 @@ var breakages = []breakage{
 			ok(t, onHost(t, "node-0001", "nft", "'add table inet deaf { chain in { type filter hook input priority -5; tcp dport 10250 drop; }; }'"))
 			for end := time.Now().Add(90 * time.Second); ; time.Sleep(time.Second) { // metrics-server tells the last numbers for a while
 				if run(t, inLab(bounded(t), "kubectl", "get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes/node-0001")).code != 0 {
-					return
+					break
 				}
 				if time.Now().After(end) {
 					t.Fatal("metrics-server still has numbers of a node that it cannot ask")
 				}
 			}
+			noticed(t, `up{job="kubelet"} == 0`)
 		},
 		mend: func(t *testing.T) { _ = onHost(t, "node-0001", "nft", "delete", "table", "inet", "deaf") },
 		fail: []string{"exec-logs-cp-forward", "host-path", "metrics", "prometheus-targets"},
 		pass: []string{"node-name", "node-selector", "job"},
+	},
+	{
+		name: "a namespace of the system's that goes and cannot",
+		breaks: func(t *testing.T) {
+			kubectl(t, "patch", "namespace", "kube-node-lease", "--type=merge", "-p", `{"metadata":{"finalizers":["example.org/stays"]}}`)
+			kubectl(t, "delete", "namespace", "kube-node-lease", "--wait=false")
+		},
+		mend: func(t *testing.T) { // soon: without their leases nodes pass for dead
+			kubectl(t, "patch", "namespace", "kube-node-lease", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+			kubectl(t, "wait", "namespace/kube-node-lease", "--for=delete", "--timeout=30s")
+			apply(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: kube-node-lease}\n")
+		},
+		fail: []string{"namespaces"},
+		pass: []string{"node-name"},
 	},
 	{
 		name: "pods that may not have what the lesson is about",
@@ -391,6 +408,17 @@ func recall(t *testing.T, ns, what string) {
 	t.Helper()
 	kubectl(t, "-n", ns, "patch", what, "-p", `{"spec":{"template":{"spec":{"nodeSelector":{"kw-nowhere":null}}}}}`)
 	kubectl(t, "-n", ns, "rollout", "status", what, "--timeout=90s")
+}
+
+// noticed waits until Prometheus has found out: it asks every 30 seconds.
+func noticed(t *testing.T, expr string) {
+	t.Helper()
+	settles(t, 2*time.Minute, func() string {
+		if got, err := query(t, expr); err != nil || len(got.Result) == 0 {
+			return fmt.Sprintf("%s: %v %v", expr, got, err)
+		}
+		return ""
+	})
 }
 
 // noPods waits until there are no pods with that label.

@@ -22,7 +22,7 @@ kind: Cluster
 metadata: {name: lab}
 spec:
   hosts:
-  - {name: master, address: 192.168.1.21, roles: [control-plane, registry]}
+  - {name: master, address: 192.168.1.21, roles: [control-plane, worker, registry]}
   - {name: node-0001, address: 192.168.1.31, roles: [worker]}
 `
 
@@ -40,6 +40,7 @@ func TestNFS(t *testing.T) {
 	must(t, kubewright(t, file, "up"))
 	fine := t.Run("exported is what is said, to whom it is said", exported)
 	fine = fine && t.Run("two pods on two nodes", shared)
+	fine = fine && t.Run("the check finds it, and finds it broken", checked)
 	fine = fine && t.Run("exports that are changed", changed)
 	_ = fine && t.Run("a server that does not answer", unreachable)
 	must(t, kubewright(t, file, "reset", "--yes=lab"))
@@ -169,6 +170,18 @@ func shared(t *testing.T) {
 		return decode[corev1.PersistentVolume](t, "pv", "srv-nfs").Status.Phase == corev1.VolumeReleased
 	})
 	must(t, kubectl(t, "patch", "pv", "srv-nfs", "--type=json", "-p", `[{"op":"remove","path":"/spec/claimRef"}]`))
+}
+
+// checked has verify look at it, while the server serves and while it does not.
+func checked(t *testing.T) {
+	file := sharing(t, "{enabled: true}")
+	must(t, kubewright(t, file, "verify", "nfs", "--timeout=5m"))
+	on(t, server, "systemctl", "stop", "nfs-server.service")
+	r := run(t, kubewright(t, file, "verify", "nfs", "--timeout=60s"))
+	on(t, server, "systemctl", "start", "nfs-server.service")
+	if r.code != 5 || !strings.Contains(r.stdout, "FAIL") {
+		t.Errorf("without a server verify ends with %d:\n%s%s", r.code, r.stdout, r.stderr)
+	}
 }
 
 // changed adds an export and takes it away again, and has the server forget another: all of that is seen, and mended without a restart.
