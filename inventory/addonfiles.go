@@ -2,10 +2,13 @@ package inventory
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The most that a folder of manifests may hold: the API server takes no object above 1.5 MiB, and nobody reads a thousand files.
@@ -63,8 +66,14 @@ func (r *reading) certificate(k *KeyPair, path, dir string) {
 		}
 		*f.at = abs
 	}
-	if _, err := tls.LoadX509KeyPair(k.CertFile, k.KeyFile); err != nil {
+	pair, err := tls.LoadX509KeyPair(k.CertFile, k.KeyFile)
+	if err != nil {
 		r.fail(cert, Problem{Code: codeAddon, Found: show(k.CertFile), Wrong: "is no certificate with its key: " + bare(strings.TrimPrefix(err.Error(), "tls: ")), Remedy: "name a certificate in PEM, and the key that belongs to it"})
+		return
+	}
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	if now := time.Now(); err == nil && now.After(leaf.NotAfter) {
+		r.fail(cert, Problem{Code: codeAddon, Found: show(k.CertFile), Wrong: "ended on " + leaf.NotAfter.UTC().Format(time.DateOnly), Remedy: "have it made anew"})
 	}
 }
 
@@ -75,8 +84,7 @@ func readManifests(path string) (string, error) {
 		return "", cause(err)
 	}
 	if !info.IsDir() {
-		data, err := readFile(path, maxManifests)
-		return string(data), err
+		return readManifest(path)
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -93,16 +101,29 @@ func readManifests(path string) (string, error) {
 	}
 	var all strings.Builder
 	for _, e := range entries {
-		data, err := readFile(filepath.Join(path, e.Name()), maxManifests)
+		text, err := readManifest(filepath.Join(path, e.Name()))
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("%s: %w", bare(e.Name()), err)
 		}
-		if all.Len()+len(data) > maxManifests {
+		if all.Len()+len(text) > maxManifests {
 			return "", errManyManifests
 		}
-		all.WriteString("---\n# " + e.Name() + "\n")
-		all.Write(data)
-		all.WriteString("\n")
+		all.WriteString("---\n" + ManifestFrom + bare(e.Name()) + "\n---\n" + text + "\n")
 	}
 	return all.String(), nil
+}
+
+// ManifestFrom begins the comment, alone between two documents, that says which file of a folder the following ones are from.
+const ManifestFrom = "# from "
+
+// readManifest is one file, whole, without what editors add to its bytes.
+func readManifest(path string) (string, error) {
+	data, err := readFile(path, maxManifests+1)
+	if err != nil {
+		return "", err
+	}
+	if len(data) > maxManifests {
+		return "", errManyManifests
+	}
+	return strings.ReplaceAll(strings.TrimPrefix(string(data), byteOrderMark), "\r\n", "\n"), nil
 }

@@ -19,7 +19,7 @@ type Flannel struct {
 
 // Ingress brings HTTP from outside to Services: Traefik, for the classes traefik and nginx.
 type Ingress struct {
-	Enabled   bool   `json:"enabled,omitempty"`
+	Enabled   bool   `json:"enabled"`
 	Expose    string `json:"expose,omitempty"`    // hostPort (default): ports 80 and 443 of every worker; or nodePort
 	HTTPPort  int    `json:"httpPort,omitempty"`  // with nodePort: default 30080
 	HTTPSPort int    `json:"httpsPort,omitempty"` // with nodePort: default 30443
@@ -40,12 +40,12 @@ type KeyPair struct {
 
 // MetricsServer answers kubectl top and the HorizontalPodAutoscaler.
 type MetricsServer struct {
-	Enabled bool `json:"enabled,omitempty"`
+	Enabled bool `json:"enabled"`
 }
 
 // Dashboard is Headlamp, the cluster in a browser.
 type Dashboard struct {
-	Enabled  bool   `json:"enabled,omitempty"`
+	Enabled  bool   `json:"enabled"`
 	NodePort int    `json:"nodePort,omitempty"` // default 30000
 	Host     string `json:"host,omitempty"`     // a name at which the addon ingress serves it, instead of a NodePort
 	Admin    bool   `json:"admin,omitempty"`    // there is also an account that may change everything
@@ -53,7 +53,7 @@ type Dashboard struct {
 
 // Monitoring is Prometheus and what belongs to it.
 type Monitoring struct {
-	Enabled   bool   `json:"enabled,omitempty"`
+	Enabled   bool   `json:"enabled"`
 	Profile   string `json:"profile,omitempty"`   // operator (default), or plain, for small labs
 	NodePort  int    `json:"nodePort,omitempty"`  // of Prometheus' own page; default 30090
 	Retention string `json:"retention,omitempty"` // how long samples are kept; default 24h
@@ -70,7 +70,7 @@ type Grafana struct {
 
 // Storage makes volumes where a claim asks for one: a directory on the node where the pod runs.
 type Storage struct {
-	Enabled bool   `json:"enabled,omitempty"`
+	Enabled bool   `json:"enabled"`
 	Path    string `json:"path,omitempty"` // where on the nodes; default /var/lib/kubewright-volumes
 	NFS     NFS    `json:"nfs,omitzero"`
 }

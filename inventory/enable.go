@@ -25,12 +25,19 @@ func AddonKey(name string) (key string, ok bool) {
 	return key, ok
 }
 
+const byteOrderMark = "\xef\xbb\xbf"
+
 // Enable writes into a cluster file whether an addon is enabled. Every other byte stays, comments among them. A file that it cannot write so, and one that would
 // then say anything else as well, is refused.
 func Enable(name string, data []byte, addon string, on bool) ([]byte, error) {
 	key, ok := addonKeys[addon]
 	if !ok {
-		return nil, fmt.Errorf("there is no addon %q that can be switched on and off: write one of %s", addon, list(slices.Sorted(maps.Keys(addonKeys)), "and"))
+		all := slices.Sorted(maps.Keys(addonKeys))
+		remedy := "write one of " + list(all, "and")
+		if meant, near := nearest(addon, all); near {
+			remedy = "did you mean " + meant + "?"
+		}
+		return nil, fmt.Errorf("there is no addon %s that can be switched on and off: %s", show(addon), remedy)
 	}
 	before, err := Parse(name, data)
 	if err != nil {
@@ -43,9 +50,13 @@ func Enable(name string, data []byte, addon string, on bool) ([]byte, error) {
 	if !ok {
 		return nil, byHand
 	}
-	out, ok := r.enable(text, t.root, key, on)
+	raw, marked := strings.CutPrefix(string(data), byteOrderMark) // with its own line ends, unlike text
+	out, ok := r.enable(raw, t.root, key, on)
 	if !ok {
 		return nil, byHand
+	}
+	if marked {
+		out = byteOrderMark + out
 	}
 	after, err := Parse(name, []byte(out))
 	if err != nil {
@@ -138,10 +149,13 @@ func insert(text string, section *ast.MappingValueNode, what string) (string, bo
 		}
 		line, column = at.line, at.column+1
 	}
-	indent := strings.Repeat(" ", column)
+	indent, end := strings.Repeat(" ", column), ""
+	if strings.HasSuffix(lines[max(0, line-1)], "\r") {
+		end = "\r"
+	}
 	var added []string
 	for l := range strings.Lines(what) {
-		added = append(added, indent+strings.TrimRight(l, "\n"))
+		added = append(added, indent+strings.TrimRight(l, "\n")+end)
 	}
 	return strings.Join(slices.Insert(lines, line, added...), "\n"), true
 }

@@ -62,9 +62,7 @@ func (k check) addons() {
 	k.domainName(at("ingress", "domain"), a.Ingress.Domain)
 	k.domainName(at("dashboard", "host"), a.Dashboard.Host)
 	k.oneOf(at("monitoring", "profile"), a.Monitoring.Profile, codeAddon, ProfileOperator, ProfilePlain)
-	if p := at("monitoring", "retention"); k.wrote(p) && !duration.MatchString(a.Monitoring.Retention) {
-		k.fail(p, Problem{Code: codeAddon, Found: show(a.Monitoring.Retention), Expected: "a time", Remedy: "write a number and s, m, h, d, w or y, such as 24h"})
-	}
+	k.retention(at("monitoring", "retention"), a.Monitoring.Retention)
 	for _, p := range a.nodePorts() {
 		if k.wrote(p.path) && (p.port < 30000 || p.port > 32767) {
 			k.fail(p.path, Problem{Code: codeNodePort, Found: itoa(p.port), Expected: "a NodePort", Remedy: "write a number from 30000 to 32767"})
@@ -93,12 +91,20 @@ func (k check) volumes(at, dir string) {
 	}
 	if !path.IsAbs(dir) || path.Clean(dir) != dir || strings.Count(dir, "/") < 2 {
 		k.fail(at, Problem{Code: codeAddon, Found: show(dir), Expected: "the path of a directory of its own", Remedy: "write a whole path that is not one of the root's, such as /srv/volumes"})
+		return
+	}
+	if whose := takenDir(dir); whose != "" {
+		k.fail(at, Problem{Code: codeAddon, Found: show(dir), Wrong: "is not a directory of its own: " + whose, Remedy: "name one that nothing else uses, such as /srv/volumes"})
 	}
 }
 
 func (k check) nfs(at string, n NFS) {
 	if p := field(at, "server"); k.wrote(p) {
-		if wrong, remedy := siteWrong(n.Server); wrong != "" {
+		wrong, remedy := siteWrong(n.Server)
+		if a, err := netip.ParseAddr(n.Server); err == nil && (a.Unmap().IsLoopback() || a.IsUnspecified()) || n.Server == "localhost" {
+			wrong, remedy = "is another host on every node", "name what every node can reach"
+		}
+		if wrong != "" {
 			k.fail(p, Problem{Code: codeAddon, Found: show(n.Server), Wrong: wrong, Expected: "an address or a name", Remedy: remedy})
 		}
 	}
@@ -209,20 +215,24 @@ func (k check) addonsTogether() {
 		}
 	}
 	if p := addonsPath + ".dashboard.host"; k.wrote(p) {
-		if !a.Ingress.Enabled {
+		if a.Dashboard.Enabled && !a.Ingress.Enabled {
 			k.report(p, Problem{Code: codeNeeds, Wrong: "needs the addon ingress", Remedy: "write ingress: {enabled: true}, or use nodePort"})
 		}
 		if q := addonsPath + ".dashboard.nodePort"; k.wrote(q) {
 			k.report(q, Problem{Code: codeAddon, Wrong: "stands beside host", Remedy: "keep one of them"})
 		}
 	}
-	if p := addonsPath + ".monitoring.grafana"; a.Monitoring.Grafana.Enabled && !a.Monitoring.Enabled && !k.bad(p) {
+	// Whoever writes that an addon is off may leave what is below it as it is.
+	off := func(addon string) bool { return k.wrote(addonsPath + "." + addon + ".enabled") }
+	if p := addonsPath + ".monitoring.grafana"; a.Monitoring.Grafana.Enabled && !a.Monitoring.Enabled && !off("monitoring") && !k.bad(p) {
 		k.report(p, Problem{Code: codeNeeds, Wrong: "needs the addon monitoring", Remedy: "write enabled: true under monitoring"})
 	}
-	if p := addonsPath + ".storage.nfs"; a.Storage.NFS.Enabled && !a.Storage.Enabled && !k.bad(p) {
+	if p := addonsPath + ".storage.nfs"; a.Storage.NFS.Enabled && !a.Storage.Enabled && !off("storage") && !k.bad(p) {
 		k.report(p, Problem{Code: codeNeeds, Wrong: "needs the addon storage", Remedy: "write enabled: true under storage"})
 	}
 	k.hostGateway()
+	k.portsOfHosts()
+	k.directories()
 	names := map[string]int{}
 	for i, o := range a.Own {
 		at := item(addonsPath+".own", i)

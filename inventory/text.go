@@ -21,7 +21,7 @@ func (r *reading) text(data []byte) (string, bool) {
 		return "", false
 	}
 	bom := len(data)
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	data = bytes.TrimPrefix(data, []byte(byteOrderMark))
 	bom -= len(data)
 	for _, mark := range []string{"\xff\xfe", "\xfe\xff"} {
 		if bytes.HasPrefix(data, []byte(mark)) {
