@@ -11,8 +11,9 @@ const hosts = `apiVersion: kubewright.io/v1alpha1
 kind: Cluster
 metadata: {name: lab}
 spec:
-  hosts: [{name: m, address: 192.168.1.21, roles: [control-plane, worker, registry]}]
+  hosts: [{name: m, address: 192.168.1.21, roles: [control-plane, worker, registry], ssh: {port: 32022}}]
   addons:
+    monitoring: {enabled: true, nodePort: 30091}
     dashboard: {enabled: true}
     metricsServer: {enabled: true}
     ingress: {enabled: true, expose: nodePort}
@@ -44,6 +45,20 @@ func TestCheck(t *testing.T) {
 		{"no NodePort", addon("a", strings.ReplaceAll(web, "30090", "8080")), "addon a: Service/default/a: 8080 is not a NodePort; write a number from 30000 to 32767"},
 		{"an API that metrics-server has", "    - name: a\n      manifests: |\n        apiVersion: apiregistration.k8s.io/v1\n        kind: APIService\n        metadata: {name: v1beta1.metrics.k8s.io}\n",
 			"addon a: APIService.apiregistration.k8s.io/v1beta1.metrics.k8s.io is in the addon metrics-server as well; leave it out of one of them"},
+		{"one port for two protocols", "    - name: a\n      manifests: |\n        apiVersion: v1\n        kind: Service\n        metadata: {name: a}\n        spec: {ports: [{name: a, nodePort: 30053, protocol: UDP}, {name: b, nodePort: 30053}]}\n", ""},
+		{"one port twice", "    - name: a\n      manifests: |\n        apiVersion: v1\n        kind: Service\n        metadata: {name: a}\n        spec: {ports: [{name: a, nodePort: 30053, protocol: TCP}, {name: b, nodePort: 30053}]}\n",
+			"addon a: Service/default/a: two of its ports have the NodePort 30053; choose another for one"},
+		{"sshd's port", addon("a", strings.ReplaceAll(web, "30090", "32022")), "addon a: Service/default/a: the NodePort 32022 is that of sshd on m; choose another"},
+		{"a namespace that must not go", "    - name: a\n      manifests: |\n        apiVersion: v1\n        kind: Namespace\n        metadata: {name: kube-system}\n",
+			"addon a: Namespace/kube-system is the cluster's own, and would go with the addon; leave it out"},
+		{"a node", "    - name: a\n      manifests: |\n        apiVersion: v1\n        kind: Node\n        metadata: {name: m, labels: {disk: ssd}}\n",
+			"addon a: Node/m is the cluster's own, and would go with the addon; leave it out"},
+		{"what makes a cluster", "    - name: a\n      manifests: |\n        apiVersion: v1\n        kind: ConfigMap\n        metadata: {name: coredns, namespace: kube-system}\n",
+			"addon a: ConfigMap/kube-system/coredns is the cluster's own, and would go with the addon; leave it out"},
+		{"who may do what", "    - name: a\n      manifests: |\n        apiVersion: rbac.authorization.k8s.io/v1\n        kind: ClusterRole\n        metadata: {name: 'system:node'}\n",
+			"addon a: ClusterRole.rbac.authorization.k8s.io/system:node is the cluster's own, and would go with the addon; leave it out"},
+		{"a kind that the operator defines", "    - name: a\n      manifests: |\n        apiVersion: apiextensions.k8s.io/v1\n        kind: CustomResourceDefinition\n        metadata: {name: prometheuses.monitoring.coreos.com}\n",
+			"addon a: CustomResourceDefinition.apiextensions.k8s.io/prometheuses.monitoring.coreos.com is in the addon monitoring as well; leave it out of one of them"},
 		{"what cannot be read", "    - {name: a, manifests: 'kind: x'}\n", "addon a: document 1 of its manifests: it has no apiVersion or no kind"},
 	} {
 		got := ""

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/kubewright/kubewright/ops"
+	"k8s.io/client-go/kubernetes/scheme"
 )
 
 // Member is an op about one object that belongs to an addon.
@@ -83,7 +84,7 @@ func rank(op ops.Op) int {
 	return rankPlain
 }
 
-// custom says whether a group is not one of the API server's own.
+// custom says whether a group is none of the API server's own: kinds of it exist only because somebody defines them.
 func custom(group string) bool {
-	return strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io")
+	return !scheme.Scheme.IsGroupRegistered(group) && group != "apiextensions.k8s.io" && group != "apiregistration.k8s.io"
 }

@@ -9,6 +9,7 @@ import (
 	"reflect"
 
 	"github.com/kubewright/kubewright/ops"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -86,10 +87,13 @@ func (o Object) head() map[string]any {
 
 // Masked is the object as it may be shown: of a Secret the digests of what it holds.
 func (o Object) Masked() ops.Op {
-	if u := o.of(); u.GetKind() != "Secret" || u.GroupVersionKind().Group != "" {
+	if !isSecret(o.of()) {
 		return o
 	}
 	u := o.of().DeepCopy()
+	if all := asMap(asMap(u.Object["metadata"])["annotations"]); all[corev1.LastAppliedConfigAnnotation] != nil {
+		all[corev1.LastAppliedConfigAnnotation] = "(not shown)" // kubectl's copy of the whole object
+	}
 	for _, field := range []string{"data", "stringData"} {
 		held := asMap(u.Object[field])
 		for k, v := range held {
@@ -279,8 +283,18 @@ func (a *API) resource(o Object) (dynamic.ResourceInterface, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the API server does not know the kind %s: %w", gvk.Kind, err)
 	}
-	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-		return a.dynamic.Resource(mapping.Resource).Namespace(u.GetNamespace()), nil
+	return a.place(mapping, u.GetNamespace()), nil
+}
+
+// place is where objects of a kind are in a namespace, or in the cluster. What does not say in which, as one of a kind that somebody defines, of which only the API
+// server knows that it has to be in one, is in default.
+func (a *API) place(mapping *meta.RESTMapping, namespace string) dynamic.ResourceInterface {
+	r := a.dynamic.Resource(mapping.Resource)
+	switch {
+	case mapping.Scope.Name() != meta.RESTScopeNameNamespace:
+		return r
+	case namespace == "":
+		return r.Namespace(metav1.NamespaceDefault)
 	}
-	return a.dynamic.Resource(mapping.Resource), nil
+	return r.Namespace(namespace)
 }

@@ -54,7 +54,14 @@ func (p Pruned) left(ctx context.Context, a *API) (Set, []ID, error) {
 		return set, nil, err
 	}
 	all, err := a.members(ctx, set)
-	return set, slices.DeleteFunc(all, func(id ID) bool { return p.keep[id.String()] }), err
+	return set, slices.DeleteFunc(all, func(id ID) bool {
+		said := p.keep[id.String()]
+		if id.Namespace == metav1.NamespaceDefault { // which its manifest need not say
+			id.Namespace = ""
+			said = said || p.keep[id.String()]
+		}
+		return said
+	}), err
 }
 
 // Set removes them, and waits until they are gone.
@@ -219,10 +226,7 @@ func (a *API) removeOne(ctx context.Context, id ID) error {
 	if err != nil {
 		return err
 	}
-	var r dynamic.ResourceInterface = a.dynamic.Resource(mapping.Resource)
-	if id.Namespace != "" {
-		r = a.dynamic.Resource(mapping.Resource).Namespace(id.Namespace)
-	}
+	r := a.place(mapping, id.Namespace)
 	background := metav1.DeletePropagationBackground
 	err = persist(ctx, func() error { return r.Delete(ctx, id.Name, metav1.DeleteOptions{PropagationPolicy: &background}) })
 	if errors.IsNotFound(err) {

@@ -60,6 +60,28 @@ const (
 	space = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n"
 )
 
+// TestPrunedWithoutNamespace: only the API server knows that a kind which somebody defines has to be in a namespace. What does not say in which is in default, is
+// found there again, and does not go as something that the addon has no more.
+func TestPrunedWithoutNamespace(t *testing.T) {
+	s := newServer(t)
+	a := s.api()
+	const crops = "---\napiVersion: example.org/v1\nkind: Crop\nmetadata: {name: oats}\n"
+	for range 2 {
+		if err := put(t, a, "farm", one+crops); err != nil {
+			t.Fatal(err)
+		}
+		if got := there(s); got != "kubewright-addon-farm oats one" || s.has("/apis/example.org/v1/namespaces/default/crops/oats") == nil {
+			t.Errorf("there is %s", got)
+		}
+	}
+	if err := put(t, a, "farm", one); err != nil {
+		t.Fatal(err)
+	}
+	if got := there(s); got != "kubewright-addon-farm one" {
+		t.Errorf("there is %s", got)
+	}
+}
+
 // TestPruned: what an addon has no more goes, and what others have stays, even if it looks alike.
 func TestPruned(t *testing.T) {
 	s := newServer(t)

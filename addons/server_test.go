@@ -64,6 +64,7 @@ var resources = map[string][]map[string]any{
 		{"name": "services", "kind": "Service", "namespaced": true}, {"name": "secrets", "kind": "Secret", "namespaced": true}, {"name": "pods", "kind": "Pod", "namespaced": true}, {"name": "events", "kind": "Event", "namespaced": true},
 	},
 	"apiregistration.k8s.io/v1": {{"name": "apiservices", "kind": "APIService", "namespaced": false}},
+	"example.org/v1":            {{"name": "crops", "kind": "Crop", "namespaced": true}},
 	"apps/v1":                   {{"name": "daemonsets", "kind": "DaemonSet", "namespaced": true}, {"name": "deployments", "kind": "Deployment", "namespaced": true}},
 }
 
@@ -88,12 +89,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, 200, map[string]any{"kind": "APIVersions", "versions": []string{"v1"}})
 	case p == "/apis":
 		var groups []any
-		for _, name := range []string{"apps", "apiregistration.k8s.io"} {
+		for _, name := range []string{"apps", "apiregistration.k8s.io", "example.org"} {
 			version := map[string]any{"groupVersion": name + "/v1", "version": "v1"}
 			groups = append(groups, map[string]any{"name": name, "versions": []any{version}, "preferredVersion": version})
 		}
 		answer(w, 200, map[string]any{"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
-	case p == "/api/v1" || p == "/apis/apps/v1" || p == "/apis/apiregistration.k8s.io/v1":
+	case p == "/api/v1" || p == "/apis/apps/v1" || p == "/apis/apiregistration.k8s.io/v1" || p == "/apis/example.org/v1":
 		group := strings.TrimPrefix(strings.TrimPrefix(p, "/apis/"), "/api/")
 		answer(w, 200, map[string]any{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group, "resources": resources[group]})
 	case r.URL.Query().Get("watch") == "true":
@@ -146,6 +147,9 @@ func (s *server) object(w http.ResponseWriter, r *http.Request) {
 		meta["resourceVersion"], meta["managedFields"] = fmt.Sprint(len(s.lines)), []any{map[string]any{
 			"manager": FieldManager, "operation": "Apply", "time": time.Unix(int64(len(s.lines)), 0).UTC().Format(time.RFC3339), "fieldsV1": owned(wish),
 		}}
+		if parts := strings.Split(p, "/namespaces/"); len(parts) == 2 && strings.Contains(parts[1], "/") {
+			meta["namespace"], _, _ = strings.Cut(parts[1], "/")
+		}
 		out["metadata"] = meta
 		if len(q["dryRun"]) == 0 {
 			s.objects[p] = out
@@ -163,7 +167,7 @@ func (s *server) object(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-var plurals = []string{"configmaps", "namespaces", "services", "pods", "events"}
+var plurals = []string{"configmaps", "namespaces", "services", "pods", "events", "crops"}
 
 // list is what there is of a kind, everywhere or in a namespace, that bears a label.
 func (s *server) list(p, selector string) map[string]any {
@@ -181,7 +185,7 @@ func (s *server) list(p, selector string) map[string]any {
 		}
 	}
 	of := "List"
-	for _, r := range resources["v1"] {
+	for _, r := range slices.Concat(resources["v1"], resources["example.org/v1"]) {
 		if r["name"] == kind {
 			of = r["kind"].(string) + "List"
 		}

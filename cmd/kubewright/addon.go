@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/kubewright/kubewright/addons"
@@ -219,7 +220,8 @@ func switchAddon(file, name string, on bool) (bool, error) {
 	return true, replaceFile(file, out)
 }
 
-// replaceFile writes a file's new content in one step, with the mode that it has. What a link leads to is written, not the link.
+// replaceFile writes a file's new content in one step, with the mode and the owner that it has. What a link leads to is written, not the link. A file that nobody may
+// write is not.
 func replaceFile(path string, content []byte) error {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -229,7 +231,14 @@ func replaceFile(path string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	return writeWhole(path, content, info.Mode().Perm())
+	if info.Mode().Perm()&0o222 == 0 {
+		return usageError{fmt.Errorf("%s is read-only; make it writable, or write it yourself", path)}
+	}
+	uid, gid := os.Getuid(), os.Getgid()
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		uid, gid = int(stat.Uid), int(stat.Gid)
+	}
+	return writeAs(path, content, info.Mode().Perm(), uid, gid)
 }
 
 func addonDiffCommand() *cobra.Command {
@@ -289,11 +298,9 @@ func addonValuesCommand() *cobra.Command {
 				return err
 			}
 			if len(args) == 1 {
-				key, ok := inventory.AddonKey(args[0])
-				if !ok {
-					return usageError{fmt.Errorf("there is no addon %q with settings; see kubewright addon list", args[0])}
+				if all, err = valuesOf(c, all, args[0]); err != nil {
+					return usageError{err}
 				}
-				all = map[string]any{key: all[key]}
 			}
 			raw, err := yaml.Marshal(all)
 			if err != nil {
@@ -307,9 +314,22 @@ func addonValuesCommand() *cobra.Command {
 	return cmd
 }
 
+// valuesOf are the settings of one addon among all.
+func valuesOf(c *inventory.Cluster, all map[string]any, name string) (map[string]any, error) {
+	if key, ok := inventory.AddonKey(name); ok {
+		return map[string]any{key: all[key]}, nil
+	}
+	for i, o := range c.Spec.Addons.Own {
+		if o.Name == name {
+			return map[string]any{"own": all["own"].([]any)[i : i+1]}, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no addon %q with settings; see kubewright addon list", name)
+}
+
 // addonValues are the settings of all addons as they stand in an inventory, with what is left out there because it is the default.
 func addonValues(c *inventory.Cluster) (map[string]any, error) {
-	raw, err := yaml.Marshal(c.Spec.Addons)
+	raw, err := yaml.Marshal(addons.Masked(c).Spec.Addons)
 	if err != nil {
 		return nil, err
 	}

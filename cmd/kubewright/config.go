@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"text/tabwriter"
 
+	"github.com/kubewright/kubewright/addons"
 	"github.com/kubewright/kubewright/host"
 	"github.com/kubewright/kubewright/inventory"
 	"github.com/kubewright/kubewright/phases"
@@ -45,7 +46,7 @@ func configCommand() *cobra.Command {
 	cmd.AddCommand(&cobra.Command{
 		Use: "validate", Short: "Name every mistake in the inventory", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := inventory.Load(path)
+			c, err := checked(path)
 			if err == nil {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, %d hosts\n", path, c.Metadata.Name, len(c.Spec.Hosts))
 			}
@@ -58,7 +59,7 @@ func configCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = cmd.OutOrStdout().Write(inventory.Render(c))
+			_, err = cmd.OutOrStdout().Write(inventory.Render(addons.Masked(c)))
 			return err
 		},
 	})

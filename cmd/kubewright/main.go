@@ -203,6 +203,9 @@ func flatten(err error) []error {
 	if c, ok := err.(coded); ok {
 		err = c.error
 	}
+	if u, ok := err.(usageError); ok {
+		err = u.error
+	}
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		var out []error
 		for _, e := range many.Unwrap() {

@@ -27,15 +27,24 @@ func (f *clusterFlags) add(cmd *cobra.Command) {
 
 // load reads the inventory and opens the bundle: all that can be wrong before a connection is made.
 func (f *clusterFlags) load() (*inventory.Cluster, *bundle.Bundle, error) {
-	c, err := inventory.Load(f.file)
+	c, err := checked(f.file)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := addons.Check(c); err != nil {
-		return nil, nil, usageError{err}
-	}
 	b, err := openBundle(f.bundle)
 	return c, b, err
+}
+
+// checked reads the inventory, with the manifests of the user's own addons.
+func checked(file string) (*inventory.Cluster, error) {
+	c, err := inventory.Load(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := addons.Check(c); err != nil {
+		return nil, usageError{err}
+	}
+	return c, nil
 }
 
 // work computes what there is to do once the hosts have told their facts, if nothing stands in the way.
