@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -42,11 +43,31 @@ func newArchiveSink(name string, want wantedParts) (*archiveSink, error) {
 		return nil, err
 	}
 	s.f = f
+	if err := alone(f); err != nil {
+		f.Close()
+		return nil, err
+	}
 	if err := s.lay(want); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// alone holds a file for as long as it is open, if nobody else does. Who was there first may have given it its true name in between: then it is complete, and not to be touched.
+func alone(f *os.File) error {
+	taken := fmt.Errorf("%s is being written by somebody else: %w", f.Name(), ErrTaken)
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return taken
+	}
+	held, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if now, err := os.Stat(f.Name()); err != nil || !os.SameFile(held, now) {
+		return taken
+	}
+	return nil
 }
 
 // lay writes everything but the blobs: the headers, each at its place, and the small files.
@@ -127,15 +148,10 @@ func (s *archiveSink) put(d v1.Descriptor, r io.Reader) error {
 }
 
 func (s *archiveSink) finish() error {
-	if err := errors.Join(s.f.Sync(), s.f.Close()); err != nil {
+	if err := s.f.Sync(); err != nil {
 		return err
 	}
-	s.f = nil
 	return os.Rename(s.name+".part", s.name)
 }
 
-func (s *archiveSink) close() {
-	if s.f != nil {
-		s.f.Close()
-	}
-}
+func (s *archiveSink) close() { s.f.Close() }

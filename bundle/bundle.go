@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -86,7 +85,7 @@ func readLock(r io.Reader) (Lock, error) {
 
 // ReadLock reads the lock of a bundle alone, from its file lock.json.
 func ReadLock(name string) (Lock, error) {
-	f, err := os.Open(name)
+	f, _, err := openRegular(name)
 	if err != nil {
 		return Lock{}, err
 	}

@@ -43,7 +43,11 @@ func newClient(r Registry) (*client, error) {
 // ready asks the registry itself whether it is there, and whom it wants to see: the first question of all, and once.
 func (c *client) ready(ctx context.Context) error {
 	c.once.Do(func() { c.how, c.err = transport.Ping(ctx, c.reg, c.at.carrier()) })
-	return c.at.in("", c.err)
+	err := c.at.in("", c.err)
+	if t := (*Trouble)(nil); errors.As(err, &t) && t.Class == NotFound {
+		return &Trouble{Class: Refused, Registry: t.Registry, Words: t.Words + " at /v2/: it is no registry", Err: t.Err}
+	}
+	return err
 }
 
 // asker is the HTTP client for a repository.
@@ -92,6 +96,10 @@ func (c *client) ask(ctx context.Context, method string, x Component, kind, ref,
 	if answer.StatusCode != http.StatusOK {
 		defer answer.Body.Close()
 		return nil, c.at.in(x.short(), readError(answer))
+	}
+	if strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html") { // of a proxy that wants to be logged in to, or of some web server
+		answer.Body.Close()
+		return nil, &Trouble{Class: Refused, Registry: c.at.host(), What: x.short(), Words: "a page for people came (text/html): something else answers in the registry's place"}
 	}
 	return answer, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -51,37 +52,28 @@ func Environment() (Credentials, error) {
 	return Credentials{User: user, Password: pki.Secret(password), From: UserVariable}, nil
 }
 
-// maxAuth bounds a file of credentials.
-const maxAuth = 1 << 20
-
 // AuthFile are the credentials that a file has: those of Docker's config.json, one for each registry, or one line USER:PASSWORD.
 type AuthFile struct {
 	name string
 	line Credentials            // of a file with one line
-	by   map[string]Credentials // of a config.json, by its own keys
+	by   map[string]Credentials // of a config.json, by HOST:PORT[/PREFIX]
 }
 
 // ReadAuthFile reads one. A file that others than its owner can read is refused.
 func ReadAuthFile(name string) (*AuthFile, error) {
-	f, err := os.Open(name)
+	f, fi, err := openRegular(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	fi, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !fi.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a file", name)
-	case fi.Mode().Perm()&0o077 != 0:
+	if fi.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%s can be read by others than its owner (mode %04o): chmod 600 %s", name, fi.Mode().Perm(), name)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxAuth+1))
+	text, err := io.ReadAll(io.LimitReader(f, mostText+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(text) > maxAuth {
+	if len(text) > mostText {
 		return nil, fmt.Errorf("%s is too large for credentials", name)
 	}
 	a := &AuthFile{name: name, by: map[string]Credentials{}}
@@ -123,7 +115,7 @@ func (a *AuthFile) config(text []byte) error {
 			c.User, c.Password = user, pki.Secret(strings.TrimRight(password, "\x00"))
 		}
 		if !c.none() {
-			a.by[registryOf(key)] = c
+			a.by[placeOf(key)] = c
 		}
 	}
 	if len(a.by) == 0 {
@@ -135,12 +127,17 @@ func (a *AuthFile) config(text []byte) error {
 	return nil
 }
 
-// registryOf is the HOST:PORT of a key in a config.json, which may be an address with a scheme and a path.
-func registryOf(key string) string {
+// placeOf is the HOST:PORT of a key in a config.json, or the HOST:PORT/PREFIX that others than Docker write there. A key of Docker's may be an address with a scheme, and
+// with the version of the registry's language.
+func placeOf(key string) string {
 	if _, rest, ok := strings.Cut(key, "://"); ok {
 		key = rest
 	}
-	key, _, _ = strings.Cut(key, "/")
+	key = strings.TrimRight(key, "/")
+	host, prefix, _ := strings.Cut(key, "/")
+	if prefix == "v1" || prefix == "v2" {
+		return host
+	}
 	return key
 }
 
@@ -152,8 +149,11 @@ func (a *AuthFile) For(r Registry) (Credentials, bool) {
 	if a.OneLine() {
 		return a.line, true
 	}
-	c, ok := a.by[r.host()]
-	return c, ok
+	for place := r.String(); ; place = path.Dir(place) { // the longest that is there
+		if c, ok := a.by[place]; ok || place == r.host() || place == "." {
+			return c, ok
+		}
+	}
 }
 
 // ErrClear is why credentials are not used.

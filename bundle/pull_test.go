@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -165,6 +166,43 @@ func TestWhatIsSomebodyElsesIsLeftAlone(t *testing.T) {
 	if got, _ := os.ReadFile(text); string(got) != "mine" {
 		t.Errorf("it was written over: %q", got)
 	}
+}
+
+// TestTwoDoNotWriteOneArchive: who comes second is told so, and what the first writes is its own.
+func TestTwoDoNotWriteOneArchive(t *testing.T) {
+	b := open(t, specimen(t))
+	next := shelf(t, b)
+	name := filepath.Join(t.TempDir(), "x.tar")
+	var second error
+	var once sync.Once
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/v2/bin/runc/blobs/") {
+			once.Do(func() { second = Pack(t.Context(), b, []string{"bin/runc"}, nil, name, nil) })
+		}
+		next.ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	must(t, Pull(t.Context(), Registry{Address: s.URL}, b.Lock, nil, nil, name, nil))
+	if !errors.Is(second, ErrTaken) || !strings.Contains(second.Error(), "x.tar.part is being written by somebody else") {
+		t.Errorf("the second: %v", second)
+	}
+	must(t, open(t, name).Verify(t.Context()))
+}
+
+// TestAnArchiveWithOneNameTwiceIsRefused: it would say one thing to us and another to the next program.
+func TestAnArchiveWithOneNameTwiceIsRefused(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "x.tar")
+	f, err := os.Create(name)
+	must(t, err)
+	w := tar.NewWriter(f)
+	for _, entry := range []string{"lock.json", "oci-layout", "a/../lock.json"} {
+		must(t, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: entry, Size: 2, Mode: 0o644}))
+		_, err := w.Write([]byte("{}"))
+		must(t, err)
+	}
+	must(t, errors.Join(w.Close(), f.Close()))
+	_, err = Open(name)
+	expect(t, err, "it has lock.json twice")
 }
 
 func TestAPackedArchiveIsRefusedWithItsPacker(t *testing.T) {

@@ -139,7 +139,7 @@ func uploadAgain(err error) bool {
 	case errors.As(err, &known):
 		return false // of a source, or after all patience
 	case errors.As(err, &answer):
-		return passing(answer.StatusCode)
+		return passing(answer.StatusCode) || forgotten(answer)
 	}
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

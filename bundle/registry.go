@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"path"
 	"regexp"
 	"strconv"
@@ -84,7 +84,7 @@ func (r Registry) carrier() http.RoundTripper {
 	if rt == nil {
 		rt = http.DefaultTransport
 	}
-	return patient{registry: r, next: only{scheme: r.scheme(), next: rt}}
+	return patient{registry: r, next: brief{limit: cmp.Or(r.stall, leastTime), next: only{scheme: r.scheme(), next: rt}}}
 }
 
 var (
@@ -157,7 +157,7 @@ func Transport(caFile string) (rt *http.Transport, trust string, err error) {
 	if caFile == "" {
 		return t, "", nil
 	}
-	pem, err := os.ReadFile(caFile)
+	pem, err := readRegular(caFile)
 	if err != nil {
 		return nil, "", err
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/kubewright/kubewright/pki"
@@ -67,6 +69,7 @@ func TestCredentialsComeFromAFileOfOnesOwn(t *testing.T) {
 		{"one line", "course:open sesame\n", 0o600, "course", ""},
 		{"a config.json", `{"auths":{"registry:5000":{"auth":"` + auth + `"}},"currentContext":"x"}`, 0o400, "course", ""},
 		{"with a scheme and a path", `{"auths":{"https://registry:5000/v2/":{"username":"course","password":"open sesame"}}}`, 0o600, "course", ""},
+		{"of a place in a registry", `{"auths":{"registry:5000/course/k8s":{"auth":"` + auth + `"},"registry:5000/course":{"username":"less","password":"x"},"registry:5000":{"username":"least","password":"x"}}}`, 0o600, "least", ""},
 		{"of another registry", `{"auths":{"other:5000":{"auth":"` + auth + `"}}}`, 0o600, "", ""},
 		{"readable by the group", "course:open sesame", 0o640, "", "can be read by others than its owner (mode 0640): chmod 600"},
 		{"readable by all", "course:open sesame", 0o604, "", "chmod 600"},
@@ -102,6 +105,71 @@ func TestCredentialsComeFromAFileOfOnesOwn(t *testing.T) {
 				t.Errorf("the password is encoded: %s, %v", raw, err)
 			}
 		})
+	}
+}
+
+// TestCredentialsOfTheNearestPlaceAreTaken: several programs write config.json with one entry for each project of a registry.
+func TestCredentialsOfTheNearestPlaceAreTaken(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "auth")
+	must(t, os.WriteFile(name, []byte(`{"auths":{"r:5000/a/b":{"username":"ab","password":"x"},"r:5000/a":{"username":"a","password":"x"},"https://r:5000/v2/":{"username":"all","password":"x"},"q:5000/a":{"username":"q","password":"x"}}}`), 0o600))
+	f, err := ReadAuthFile(name)
+	must(t, err)
+	for _, row := range []struct{ at, want string }{
+		{"r:5000", "all"}, {"r:5000/a", "a"}, {"r:5000/a/b", "ab"}, {"r:5000/a/b/c", "ab"}, {"r:5000/a/bb", "a"}, {"r:5000/b", "all"}, {"q:5000/a", "q"}, {"q:5000", ""}, {"q:5000/b", ""},
+	} {
+		r, err := ParseRegistry(row.at)
+		must(t, err)
+		if c, ok := f.For(r); c.User != row.want || ok != (row.want != "") {
+			t.Errorf("%s: got %q, %v", row.at, c.User, ok)
+		}
+	}
+}
+
+// TestAFileIsAFile: nothing waits for whoever writes into a pipe, or reads what never ends.
+func TestAFileIsAFile(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	must(t, syscall.Mkfifo(pipe, 0o600))
+	for _, name := range []string{pipe, "/dev/zero"} {
+		_, err := ReadAuthFile(name)
+		expect(t, err, "is not a file")
+		_, _, err = Transport(name)
+		expect(t, err, "is not a file")
+		_, err = ReadLock(name)
+		expect(t, err, "is not a file")
+	}
+}
+
+// TestCredentialsStayWithTheRegistry, also where it sends whoever wants a blob to somebody else.
+func TestCredentialsStayWithTheRegistry(t *testing.T) {
+	b := open(t, specimen(t))
+	next := shelf(t, b)
+	var shown atomic.Int64
+	other := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			shown.Add(1)
+		}
+		next.ServeHTTP(w, r)
+	}))
+	defer other.Close()
+	var sent atomic.Int64
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "course" || password != "sesame" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="course"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") {
+			sent.Add(1)
+			http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	at := Registry{Address: strings.TrimPrefix(s.URL, "https://"), Transport: s.Client().Transport, Credentials: Credentials{User: "course", Password: pki.Secret("sesame"), From: "a file"}}
+	must(t, Pull(t.Context(), at, b.Lock, nil, nil, filepath.Join(t.TempDir(), "x"), nil))
+	if sent.Load() == 0 || shown.Load() != 0 {
+		t.Errorf("of %d requests elsewhere %d showed credentials", sent.Load(), shown.Load())
 	}
 }
 

@@ -85,7 +85,11 @@ func readArchive(name string) (*archive, error) {
 			return nil, err
 		}
 		if h.Typeflag == tar.TypeReg {
-			a.files[strings.TrimPrefix(path.Clean("/"+h.Name), "/")] = place{at: at, size: h.Size}
+			inside := strings.TrimPrefix(path.Clean("/"+h.Name), "/")
+			if _, twice := a.files[inside]; twice { // which of them is meant would depend on who reads it
+				return nil, fmt.Errorf("it has %s twice", inside)
+			}
+			a.files[inside] = place{at: at, size: h.Size}
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -81,8 +83,10 @@ func (t *Trouble) Remedy() string {
 func (r Registry) in(what string, err error) error {
 	var known *Trouble
 	switch {
-	case err == nil, errors.Is(err, context.Canceled):
-		return err
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		return errStopped
 	case errors.As(err, &known):
 		if known.What == "" && what != "" {
 			named := *known
@@ -100,6 +104,14 @@ func (r Registry) in(what string, err error) error {
 	return &Trouble{Class: class, Registry: r.host(), What: what, Words: words, Err: err}
 }
 
+// errStopped is what is said of a request that was not waited for. It is a context.Canceled.
+var errStopped error = stopped{}
+
+type stopped struct{}
+
+func (stopped) Error() string        { return "interrupted; the same command goes on where this one ended" }
+func (stopped) Is(target error) bool { return target == context.Canceled }
+
 func (r Registry) classify(err error) (Class, string) {
 	var (
 		answer  *transport.Error
@@ -112,6 +124,7 @@ func (r Registry) classify(err error) (Class, string) {
 		dns     *net.DNSError
 		network *net.OpError
 		slow    interface{ Timeout() bool }
+		request *url.Error
 	)
 	switch {
 	case errors.As(err, &answer):
@@ -143,6 +156,8 @@ func (r Registry) classify(err error) (Class, string) {
 		return Unreachable, "the connection was cut off"
 	case errors.As(err, &network):
 		return Unreachable, network.Err.Error()
+	case errors.As(err, &request): // it leads from one address to the next without end, or to one that is not asked
+		return Refused, clip(request.Err.Error())
 	}
 	return "", ""
 }
@@ -165,6 +180,8 @@ func (r Registry) answered(e *transport.Error) (Class, string) {
 		return Forbidden, said + " (no credentials were given)"
 	case code == http.StatusForbidden:
 		return Forbidden, fmt.Sprintf("%s (the credentials of %s may not do this)", said, r.Credentials.From)
+	case forgotten(e):
+		return Broken, said + " (it forgot an upload that it had begun)"
 	case code == http.StatusNotFound:
 		return NotFound, said
 	case code == http.StatusTooManyRequests:
@@ -175,6 +192,11 @@ func (r Registry) answered(e *transport.Error) (Class, string) {
 		return Scheme, "it speaks TLS, and plain HTTP was asked for"
 	}
 	return Refused, said
+}
+
+// forgotten says whether a registry knows nothing any more of an upload that it let begin, as one that was started anew or that are several without a common place.
+func forgotten(e *transport.Error) bool {
+	return slices.ContainsFunc(e.Errors, func(d transport.Diagnostic) bool { return d.Code == transport.BlobUploadUnknownErrorCode })
 }
 
 // clip keeps a message that somebody else wrote to one line of a bearable length.

@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -120,6 +121,36 @@ func TestWhatGoesWrongIsToldInItsClass(t *testing.T) {
 			}
 			next.ServeHTTP(w, r)
 		}, class: WrongDigest, words: "was asked for"},
+		{name: "a page for people", wrong: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.Write([]byte("<html>log in first</html>"))
+		}, class: Refused, words: "a page for people came (text/html): something else answers in the registry's place"},
+		{name: "no registry at all", wrong: func(w http.ResponseWriter, r *http.Request, next http.Handler) { http.NotFound(w, r) }, class: Refused, words: "404 not found at /v2/: it is no registry"},
+		{name: "from one address to the next", wrong: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if strings.Contains(r.URL.Path, "/blobs/") {
+				http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
+				return
+			}
+			next.ServeHTTP(w, r)
+		}, class: Refused, words: "kubelet:1.2.3-0: stopped after 10 redirects"},
+		{name: "words without end", wrong: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			w.WriteHeader(http.StatusUnauthorized)
+			for {
+				if _, err := w.Write(make([]byte, 32<<10)); err != nil {
+					return
+				}
+			}
+		}, class: Unauthorized, words: "401 unauthorized"},
+		{name: "words that never come", wrong: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if r.URL.Path == "/v2/" {
+				next.ServeHTTP(w, r)
+				return
+			}
+			w.Header().Set("Content-Length", "100")
+			w.WriteHeader(http.StatusForbidden)
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}, class: Forbidden, words: "403 forbidden"},
 		{name: "unknown authority", ca: otherCA, class: TLS, words: "TLS: its certificate is signed by an authority that is not among those in " + otherCA},
 		{name: "expired", cert: late, ca: lateCA, class: TLS, words: "it was checked against those in " + lateCA},
 		{name: "another name", cert: other, ca: otherCA, class: TLS, words: "TLS: its certificate is for another name"},
@@ -225,6 +256,53 @@ func TestOnlyWhatPassesIsTriedAgain(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAForgottenUploadIsBegunAgain, and told as the registry's fault when it forgets every one.
+func TestAForgottenUploadIsBegunAgain(t *testing.T) {
+	b := open(t, specimen(t))
+	for _, row := range []struct {
+		times int
+		words string
+	}{{1, ""}, {99, "404 not found: blob upload unknown (it forgot an upload that it had begun)"}} {
+		f := &faulty{Handler: registry.New(registry.Logger(quiet))}
+		s := httptest.NewServer(f)
+		left := row.times
+		f.wrong = func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if r.Method != http.MethodPatch || left == 0 {
+				next.ServeHTTP(w, r)
+				return
+			}
+			left--
+			io.Copy(io.Discard, r.Body)
+			w.WriteHeader(http.StatusNotFound)
+			io.WriteString(w, `{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"blob upload unknown"}]}`)
+		}
+		err := Push(t.Context(), b, Registry{Address: s.URL}, []string{"bin/runc"}, nil)
+		s.Close()
+		var told *Trouble
+		switch {
+		case row.words == "":
+			must(t, err)
+		case !errors.As(err, &told) || told.Class != Broken || !strings.Contains(err.Error(), row.words):
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// TestAnInterruptedRequestIsToldAsSuch, without the addresses of requests.
+func TestAnInterruptedRequestIsToldAsSuch(t *testing.T) {
+	b := open(t, specimen(t))
+	ctx, stop := context.WithCancel(t.Context())
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		stop()
+		<-r.Context().Done()
+	}))
+	defer s.Close()
+	_, err := Check(ctx, Registry{Address: s.URL}, b.Lock, nil)
+	if !errors.Is(err, context.Canceled) || err.Error() != "interrupted; the same command goes on where this one ended" {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -2,6 +2,11 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"syscall"
 
 	"github.com/kubewright/kubewright/bundle"
 	"github.com/spf13/cobra"
@@ -62,8 +67,10 @@ func imagesPullCommand() *cobra.Command {
 			if errors.Is(err, bundle.ErrTaken) {
 				return coded{exitRefused, err}
 			}
-			m.sum(verb, out)
-			return err
+			if err == nil || m.parts > 0 {
+				m.sum(verb, out)
+			}
+			return placed(out, err)
 		},
 	}
 	flags.add(cmd)
@@ -72,4 +79,25 @@ func imagesPullCommand() *cobra.Command {
 	cmd.Flags().StringVarP(&out, "output", "o", "", "where to: FILE.tar or a folder")
 	cmd.Flags().StringSliceVar(&platforms, "platform", nil, "only what is for these, as linux/amd64,linux/arm64 (default: as the lock has it)")
 	return cmd
+}
+
+// placed puts an error of the place that is written to into its class: one that cannot be written to is a mistake of the command line, one that is full or broken ends a
+// run that can go on.
+func placed(out string, err error) error {
+	var of *fs.PathError
+	if !errors.As(err, &of) || !within(of.Path, out) {
+		return err
+	}
+	for _, wrong := range []error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOTDIR, syscall.EISDIR, syscall.EROFS} {
+		if errors.Is(of.Err, wrong) {
+			return usageError{fmt.Errorf("-o %s cannot be written: %w", out, err)}
+		}
+	}
+	return coded{exitStep, fmt.Errorf("%w; make room and run the same command again: what is there is kept", err)}
+}
+
+// within says whether a path is another one, something in it, or its unfinished form.
+func within(p, out string) bool {
+	rest, ok := strings.CutPrefix(filepath.Clean(p), filepath.Clean(out))
+	return ok && (rest == "" || rest == ".part" || strings.HasPrefix(rest, "/"))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/kubewright/kubewright/bundle"
 	"github.com/kubewright/kubewright/inventory"
@@ -81,7 +82,9 @@ func pushTo(ctx context.Context, w io.Writer, b *bundle.Bundle, to bundle.Regist
 	}
 	m := moved{w: w, word: "pushed", there: "there", name: func(c bundle.Component) string { return c.Tagged(to.String()) }}
 	err := bundle.Push(ctx, b, to, names, m.tell)
-	m.sum("sent", to.String())
+	if err == nil || m.parts > 0 {
+		m.sum("sent", to.String())
+	}
 	return err
 }
 
@@ -121,7 +124,7 @@ func imagesMirrorCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.String() == b.String() {
+			if strings.EqualFold(a.String(), b.String()) {
 				return usageError{errors.New("--from and --to are the same")}
 			}
 			_, lock, err := flags.open(cmd, false)
@@ -133,7 +136,9 @@ func imagesMirrorCommand() *cobra.Command {
 			}
 			m := moved{w: cmd.OutOrStdout(), word: "mirrored", there: "there", name: func(c bundle.Component) string { return c.Tagged(b.String()) }}
 			err = bundle.Mirror(cmd.Context(), a, b, lock, names, m.tell)
-			m.sum("brought over", b.String())
+			if err == nil || m.parts > 0 {
+				m.sum("brought over", b.String())
+			}
 			return err
 		},
 	}

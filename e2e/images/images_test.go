@@ -222,6 +222,29 @@ func TestImages(t *testing.T) {
 		b.ends(8, []string{"something else is there"}, "images", "pull", "--bundle", one, "-o", taken)
 		b.ends(5, nil, "images", "pull", "--bundle", one, "--platform", "linux/arm64", "--plain-http", "--from", "http://"+b.plain.address, "-o", filepath.Join(b.dir, "arm.tar"))
 	})
+	t.Run("places that cannot be written", func(t *testing.T) {
+		b.T = t
+		for out, row := range map[string]struct {
+			code  int
+			words []string
+		}{
+			filepath.Join(b.dir, "nowhere", "x.tar"):  {2, []string{"cannot be written"}},
+			filepath.Join(b.dir, "one.tar", "inside"): {2, []string{"cannot be written"}},
+		} {
+			b.ends(row.code, row.words, append(with("pull", "--plain-http", "--from", "http://"+b.plain.address, "-o", out), few...)...)
+		}
+	})
+	t.Run("a registry that was started anew", func(t *testing.T) {
+		b.T = t
+		// It forgets the uploads that were begun: their folder is emptied after each answer to a POST.
+		empty := serve(t, reg, "", "")
+		forgets := forgetful(t, empty)
+		b.ends(0, nil, append(with("push", "--plain-http", "--to", "http://"+forgets.address), few...)...)
+		if forgets.times.Load() == 0 {
+			t.Error("it forgot nothing")
+		}
+		b.ends(0, []string{"4 of 4"}, append(with("check", "--plain-http", "--registry", "http://"+empty.address), few...)...)
+	})
 	t.Run("mirror", func(t *testing.T) {
 		b.T = t
 		empty := serve(t, reg, "", "")
