@@ -29,7 +29,7 @@ var may = []struct {
 	{"templates", "", ""},
 	{"preflight", "host agent inventory ops", ""},
 	{"bundle", "pki", "github.com/google/go-containerregistry golang.org/x/sync sigs.k8s.io/yaml"},
-	{"addons", "ops pki inventory templates", "k8s.io/api k8s.io/apimachinery k8s.io/client-go golang.org/x/sync sigs.k8s.io/yaml"},
+	{"addons", "ops pki inventory templates", "github.com/google/go-containerregistry k8s.io/api k8s.io/apimachinery k8s.io/client-go golang.org/x/sync sigs.k8s.io/yaml"},
 	{"verify", "", "k8s.io/api k8s.io/apimachinery k8s.io/client-go k8s.io/streaming github.com/gorilla/websocket"},
 	{"convert", "", "k8s.io/apimachinery k8s.io/client-go sigs.k8s.io/yaml"},
 	{"phases", "addons bundle preflight templates inventory engine host agent ops pki",

@@ -52,7 +52,12 @@ func Check(c *inventory.Cluster) error {
 				errs = append(errs, fmt.Errorf("addon %s: %s is in the addon %s as well; leave it out of one of them", a.Name, id, other))
 			}
 			owner[id.String()] = a.Name
-			if o, ok := m.(Object); ok && id.Kind == "Service" && isOwn(c, a.Name) {
+			o, ok := m.(Object)
+			if !ok || !isOwn(c, a.Name) {
+				continue
+			}
+			errs = append(errs, imagesWrong(a.Name, o)...)
+			if id.Kind == "Service" {
 				errs = append(errs, portClash(a.Name, o, ports)...)
 			}
 		}

@@ -37,6 +37,13 @@ func TestCheck(t *testing.T) {
         metadata: {name: %}
         spec: {type: NodePort, ports: [{port: 80, nodePort: 30090}, {port: 81}]}
 `
+	pod := func(images ...string) string {
+		text := "    - name: a\n      manifests: |\n        apiVersion: v1\n        kind: Pod\n        metadata: {name: a}\n        spec:\n          containers:\n"
+		for _, image := range images {
+			text += "          - image: \"" + image + "\"\n"
+		}
+		return text
+	}
 	addon := func(name, text string) string { return strings.ReplaceAll(text, "%", name) }
 	for _, row := range []struct{ name, own, want string }{
 		{"all is well", addon("a", web), ""},
@@ -59,6 +66,11 @@ func TestCheck(t *testing.T) {
 			"addon a: ClusterRole.rbac.authorization.k8s.io/system:node is the cluster's own, and would go with the addon; leave it out"},
 		{"a kind that the operator defines", "    - name: a\n      manifests: |\n        apiVersion: apiextensions.k8s.io/v1\n        kind: CustomResourceDefinition\n        metadata: {name: prometheuses.monitoring.coreos.com}\n",
 			"addon a: CustomResourceDefinition.apiextensions.k8s.io/prometheuses.monitoring.coreos.com is in the addon monitoring as well; leave it out of one of them"},
+		{"images that can be", pod("nginx", "r:5000/web", "r:5000/a/b:v1", "r:5000/a:v1@sha256:"+strings.Repeat("0", 64)), ""},
+		{"images that cannot be", pod("r:5000/Web:v1", "r:5000/web@sha256:12", "a b"),
+			`addon a: Pod/default/a: "r:5000/Web:v1" is no image; write REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST, in lower-case letters` + "\n" +
+				`addon a: Pod/default/a: "r:5000/web@sha256:12" is no image; write REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST, in lower-case letters` + "\n" +
+				`addon a: Pod/default/a: "a b" is no image; write REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST, in lower-case letters`},
 		{"what cannot be read", "    - {name: a, manifests: 'kind: x'}\n", "addon a: document 1 of its manifests: it has no apiVersion or no kind"},
 	} {
 		got := ""

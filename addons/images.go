@@ -1,9 +1,11 @@
 package addons
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/kubewright/kubewright/inventory"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -43,6 +45,17 @@ func OwnImages(c *inventory.Cluster, registry string) []Wanted {
 		}
 	}
 	return out
+}
+
+// imagesWrong says which of an object's images are names that no runtime takes: its pods would wait for them until somebody looks.
+func imagesWrong(addon string, o Object) []error {
+	var errs []error
+	for _, ref := range imagesOf(o.Manifest) {
+		if _, err := name.ParseReference(ref); err != nil {
+			errs = append(errs, fmt.Errorf("addon %s: %s: %q is no image; write REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST, in lower-case letters", addon, o.ID(), ref))
+		}
+	}
+	return errs
 }
 
 // imagesOf are the images of the containers in an object, wherever its kind has them: in a pod, in a template for pods, in a template for Jobs.
