@@ -80,10 +80,10 @@ func kindWrong(u *unstructured.Unstructured) error {
 	}
 	for _, kind := range slices.Sorted(maps.Keys(scheme.Scheme.KnownTypes(gv))) {
 		if strings.EqualFold(kind, u.GetKind()) {
-			return fmt.Errorf("Kubernetes has no kind %s in %s; did you mean %s?", u.GetKind(), u.GetAPIVersion(), kind)
+			return fmt.Errorf("there is no kind %s in %s; did you mean %s?", u.GetKind(), u.GetAPIVersion(), kind)
 		}
 	}
-	return fmt.Errorf("Kubernetes has no kind %s in %s", u.GetKind(), u.GetAPIVersion())
+	return fmt.Errorf("there is no kind %s in %s", u.GetKind(), u.GetAPIVersion())
 }
 
 // metadataWrong says what is wrong with an object's name, and with what is not text there and has to be: such labels would be lost.
