@@ -71,10 +71,12 @@ type Result struct {
 	Output  []byte // YAML; a document in which nothing changed is there as it was written, with its comments
 	Notes   []Note
 	Changed bool
+	Objects int // documents with one, or with a list of them
 }
 
 // Convert reads YAML or JSON, of one or many documents, and rewrites every object in it.
 func Convert(in []byte) (*Result, error) {
+	in = bytes.TrimPrefix(in, []byte("\ufeff"))
 	docs, err := split(in)
 	if err != nil {
 		return nil, err
@@ -84,14 +86,15 @@ func Convert(in []byte) (*Result, error) {
 	var problems Problems
 	lost := false
 	for _, d := range docs {
-		o, err := read(d.text)
+		o, err := d.read()
 		if err != nil {
-			return nil, fmt.Errorf("document %d, line %d: %w", d.number, d.line, err)
+			return nil, err
 		}
 		if o == nil {
 			out = append(out, d.text) // comments only
 			continue
 		}
+		r.Objects++
 		w := &work{at: fmt.Sprintf("document %d", d.number)}
 		o = w.any(o)
 		problems = append(problems, w.problems...)

@@ -94,11 +94,19 @@ func TestOnlyWhatChangesIsWrittenAnew(t *testing.T) {
 // Each row is a text that is no manifest, and what is said of it.
 func TestWhatCannotBeRead(t *testing.T) {
 	for _, row := range []struct{ text, words string }{
-		{"a: 1\na: 2\n", `document 1, line 1: `},
+		{"a: 1\na: 2\n", `document 1, line 2: key "a" already set in map`},
 		{"- a\n- b\n", "it is no object"},
 		{"kind: Pod\n", "it is no Kubernetes object: it has no kind or no apiVersion"},
 		{"apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\na: [\n", "document 2, line 5: "},
+		{"# one\n---\n---\n\na: 1\n--- # three\nb: 1\nb: 2\n", "document 3, line 8: "},
 		{`{"apiVersion":"v1","kind":"Pod"} {`, "of JSON"},
+		{"{\"a\": 1,\n\"b\": [{\"c\": 1, \"c\": 2}]}", `document 1, line 1: key "c" already set in map`},
+		{"a:\n\tb: 1\n", "line 2 begins with a tab"},
+		{"a: {{ .Values.a }}:\n", "line 1 has {{: it is a template"},
+		{"kind\uff1aPod\na: b\n", "line 1 has full-width or curved punctuation"},
+		{"a:\n b: 1\n\u00a0c: 2\nd\n", "line 3 has a space that is none to YAML"},
+		{"a: b\nc: \xd6\xd0\n", "line 2: it is not UTF-8"},
+		{"\xff\xfea\x00", "it is UTF-16"},
 		{"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, imagee: b}]}\n", "Pod/a: spec.containers[0].imagee: 1.36 has no such field"},
 		{"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: 5}\n", "Pod/a: "},
 	} {
@@ -109,6 +117,21 @@ func TestWhatCannotBeRead(t *testing.T) {
 	}
 	if r, err := Convert(nil); err != nil || len(r.Output) != 0 {
 		t.Errorf("nothing became %v, %v", r, err)
+	}
+}
+
+// TestHowFilesAreWritten: a mark of the byte order, directives, comments and objects beside the mark of a document, its end, and JSON that is no YAML.
+func TestHowFilesAreWritten(t *testing.T) {
+	const a, b = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n", "{apiVersion: storage.k8s.io/v1beta1, kind: StorageClass, metadata: {name: b}, provisioner: example.com/nfs}\n"
+	for _, text := range []string{
+		"\ufeff" + a + "---\n" + b, a + "--- # the second\n" + b, a + "--- " + b, "%YAML 1.1\n---\n" + a + "...\n---\n" + b, strings.ReplaceAll("---\n"+a+"---\n"+b+"---\n", "\n", "\r\n"),
+		"{\n\t\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\",\n\t\"metadata\": {\"name\": \"a\", \"labels\": {\"x\": \"\\ud83d\\ude00\\/\"}}}\n---\n" +
+			`{"apiVersion": "storage.k8s.io/v1beta1", "kind": "StorageClass", "metadata": {"name": "b"}, "provisioner": "example.com/nfs"}`,
+	} {
+		r, err := Convert([]byte(text))
+		if err != nil || !strings.Contains(string(r.Output), "kind: ConfigMap") || !strings.Contains(string(r.Output), "apiVersion: storage.k8s.io/v1\n") {
+			t.Errorf("%q became %v, %v", text, err, r)
+		}
 	}
 }
 

@@ -1,11 +1,8 @@
 package convert
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -13,77 +10,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	strictjson "k8s.io/apimachinery/pkg/runtime/serializer/json"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/yaml"
 )
 
 // object is a manifest as it was read.
 type object = map[string]any
-
-// document is one of a file.
-type document struct {
-	number, line int
-	text         string
-	json         bool
-}
-
-// split takes a file apart. JSON may hold several values, one after the other.
-func split(in []byte) ([]document, error) {
-	if trimmed := bytes.TrimSpace(in); bytes.HasPrefix(trimmed, []byte("{")) && json.Valid(firstJSON(trimmed)) {
-		var out []document
-		d := json.NewDecoder(bytes.NewReader(trimmed))
-		for {
-			var raw json.RawMessage
-			if err := d.Decode(&raw); err == io.EOF {
-				return out, nil
-			} else if err != nil {
-				return nil, fmt.Errorf("after %d bytes of JSON: %w", d.InputOffset(), err)
-			}
-			out = append(out, document{number: len(out) + 1, line: 1, text: string(raw), json: true})
-		}
-	}
-	var out []document
-	line := 1
-	r := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(in)))
-	for {
-		text, err := r.Read()
-		if err == io.EOF {
-			return out, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(bytes.TrimSpace(text)) > 0 {
-			out = append(out, document{number: len(out) + 1, line: line, text: string(text)})
-		}
-		line += bytes.Count(text, []byte("\n")) + 1
-	}
-}
-
-func firstJSON(in []byte) []byte {
-	var raw json.RawMessage
-	_ = json.NewDecoder(bytes.NewReader(in)).Decode(&raw)
-	return raw
-}
-
-// read is an object of a document; nil of one that has nothing but comments.
-func read(text string) (object, error) {
-	raw, err := yaml.YAMLToJSONStrict([]byte(text))
-	if err != nil {
-		return nil, err
-	}
-	if string(raw) == "null" {
-		return nil, nil
-	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber() // a number is written as it was read
-	var o object
-	if err := d.Decode(&o); err != nil {
-		return nil, fmt.Errorf("it is no object: %w", err)
-	}
-	return o, nil
-}
 
 // strict checks that an object is one that 1.36 knows, down to each field.
 func (w *work) strict(o object) {
