@@ -7,16 +7,6 @@ type move struct {
 	rule func(w *work, o object, from string)
 }
 
-// ours are the groups of Kubernetes itself that have rules.
-var ours = []string{"", "apps", "extensions", "batch", "autoscaling", "policy", "networking.k8s.io", "rbac.authorization.k8s.io", "storage.k8s.io", "apiextensions.k8s.io",
-	"apiregistration.k8s.io", "admissionregistration.k8s.io", "scheduling.k8s.io", "settings.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "node.k8s.io", "certificates.k8s.io"}
-
-// removed are versions that 1.36 does not serve at all.
-var removed = []string{"extensions/v1beta1", "apps/v1alpha1", "apps/v1beta1", "apps/v1beta2", "autoscaling/v2beta1", "autoscaling/v2beta2", "autoscaling/v2alpha1",
-	"batch/v1beta1", "batch/v2alpha1", "policy/v1beta1", "policy/v1alpha1", "rbac.authorization.k8s.io/v1alpha1", "rbac.authorization.k8s.io/v1beta1",
-	"settings.k8s.io/v1alpha1", "apiextensions.k8s.io/v1beta1", "apiregistration.k8s.io/v1beta1", "scheduling.k8s.io/v1beta1", "coordination.k8s.io/v1beta1",
-	"discovery.k8s.io/v1beta1", "node.k8s.io/v1beta1", "certificates.k8s.io/v1beta1"}
-
 // gone are kinds that have no equal.
 var gone = map[string]string{
 	"PodSecurityPolicy":       "it is gone since 1.25; put Pod Security labels on the namespace instead, such as pod-security.kubernetes.io/enforce: baseline",
@@ -24,6 +14,10 @@ var gone = map[string]string{
 	"ThirdPartyResource":      "it is gone since 1.8; write a CustomResourceDefinition (apiextensions.k8s.io/v1) with a schema, and its objects anew",
 	"PodPreset":               "it is gone since 1.20; write env and volumes into the pods' own templates, or use a mutating webhook",
 	"DeploymentRollback":      "it is gone since 1.16; use kubectl rollout undo",
+
+	"InitializerConfiguration":           "initializers are gone since 1.14; write a MutatingWebhookConfiguration (admissionregistration.k8s.io/v1), whose server answers before the object is kept",
+	"ExternalAdmissionHookConfiguration": "it is gone since 1.9; write a ValidatingWebhookConfiguration (admissionregistration.k8s.io/v1)",
+	"AuditSink":                          "it is gone since 1.19; the API server takes its audit webhook from a file (--audit-webhook-config-file)",
 }
 
 const (
@@ -42,8 +36,8 @@ func moves() map[string]move {
 		"apps/v1beta2 Deployment":                {"apps/v1", whyApps, deployment},
 		"extensions/v1beta1 DaemonSet":           {"apps/v1", whyApps, daemonSet},
 		"apps/v1beta2 DaemonSet":                 {"apps/v1", whyApps, daemonSet},
-		"extensions/v1beta1 ReplicaSet":          {"apps/v1", whyApps, withSelector},
-		"apps/v1beta2 ReplicaSet":                {"apps/v1", whyApps, withSelector},
+		"extensions/v1beta1 ReplicaSet":          {"apps/v1", whyApps, nil},
+		"apps/v1beta2 ReplicaSet":                {"apps/v1", whyApps, nil},
 		"apps/v1beta1 ControllerRevision":        {"apps/v1", whyApps, nil},
 		"apps/v1beta2 ControllerRevision":        {"apps/v1", whyApps, nil},
 		"extensions/v1beta1 Ingress":             {"networking.k8s.io/v1", "served since 1.19, alone since 1.22", ingress},
@@ -90,7 +84,8 @@ func moves() map[string]move {
 // byKind are the rules that hold whatever version an object came from.
 var byKind = map[string]func(w *work, o object){
 	"PersistentVolume": volume, "PersistentVolumeClaim": func(w *work, o object) { w.claim(o, "") },
-	"StatefulSet": claims, "StorageClass": storageClass, "ServiceAccount": serviceAccount, "Secret": secret,
+	"Deployment": selector, "ReplicaSet": selector, "DaemonSet": selector,
+	"StatefulSet": func(w *work, o object) { selector(w, o); claims(w, o) }, "StorageClass": storageClass, "ServiceAccount": serviceAccount, "Secret": secret,
 	"Role": role, "ClusterRole": role, "RoleBinding": powerful, "ClusterRoleBinding": powerful,
 	"Endpoints": func(w *work, o object) {
 		w.note(o, Told, "", "Endpoints still work and are deprecated since 1.33", "EndpointSlice (discovery.k8s.io/v1) is what readers should watch")

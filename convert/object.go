@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	strictjson "k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/client-go/kubernetes/scheme"
 )
@@ -41,14 +41,18 @@ func (w *work) strict(o object) {
 		}
 		return
 	}
+	if m := wrongType.FindStringSubmatch(err.Error()); m != nil {
+		reason := "it is a " + strings.Replace(m[1], "array", "list", 1) + ", where 1.36 wants a " + m[3]
+		if m[3] == "string" && (m[1] == "bool" || m[1] == "number") {
+			reason += "; write it in quotes"
+		}
+		w.refuse(m[2], reason)
+		return
+	}
 	w.refuse("", err.Error())
 }
 
-// known says whether Kubernetes' own types of 1.36 have a kind.
-func known(version, kind string) bool {
-	gv, err := schema.ParseGroupVersion(version)
-	return err == nil && scheme.Scheme.Recognizes(gv.WithKind(kind)) && !slices.Contains(removed, version)
-}
+var wrongType = regexp.MustCompile(`^json: cannot unmarshal (\w+) into Go struct field [^.]+\.(\S+) of type (?:\*?v\d\w*\.)?(.+)$`)
 
 func group(version string) string {
 	g, _, ok := strings.Cut(version, "/")
@@ -77,13 +81,14 @@ func sub(o object, path ...string) object { m, _ := at(o, path...).(map[string]a
 
 func list(o object, path ...string) []any { l, _ := at(o, path...).([]any); return l }
 
-// ensure returns the object below a path, which is made if it is not there.
+// ensure returns the object below a path, which is made if it is not there. Where something else is, it stays, to be refused in the end as what it is.
 func ensure(o object, path ...string) object {
 	for _, p := range path {
 		next, ok := o[p].(map[string]any)
 		if !ok {
-			next = object{}
-			o[p] = next
+			if next = (object{}); o[p] == nil {
+				o[p] = next
+			}
 		}
 		o = next
 	}
@@ -153,6 +158,8 @@ func takeAnnotation(meta object, name string) (string, bool) {
 	if len(all) == 0 {
 		delete(meta, "annotations")
 	}
-	s, _ := v.(string)
-	return s, true
+	if s, ok := v.(string); ok || v == nil {
+		return s, true
+	}
+	return short(v), true // true and 5 are written without quotes, though it takes them
 }

@@ -18,7 +18,7 @@ var templates = map[string][]string{
 // pods rewrites the pod that an object is or makes.
 func (w *work) pods(o object) {
 	path, ok := templates[str(o, "kind")]
-	if !ok || !slices.Contains(ours, group(str(o, "apiVersion"))) {
+	if !ok {
 		return
 	}
 	pod := o
@@ -238,13 +238,6 @@ func (p podWork) volumes() {
 			}
 		}
 	})
-}
-
-// everywhere are rules for every object's metadata.
-func (w *work) everywhere(o object) {
-	if _, ok := takeAnnotation(sub(o, "metadata"), "kubectl.kubernetes.io/last-applied-configuration"); ok {
-		w.note(o, Dropped, "metadata.annotations[kubectl.kubernetes.io/last-applied-configuration]", "left out", "it is the old object once more; kubectl apply writes it anew")
-	}
 }
 
 func index(in string, i int) string { return in + "[" + strconv.Itoa(i) + "]" }

@@ -21,7 +21,6 @@ func statefulSet(w *work, o object, from string) {
 	if from != "apps/v1beta2" {
 		w.keep(spec, "spec", "updateStrategy", object{"type": "OnDelete"}, "the old default: pods changed when they were deleted; RollingUpdate is the default today")
 	}
-	withSelector(w, o, from)
 }
 
 func daemonSet(w *work, o object, from string) {
@@ -30,7 +29,6 @@ func daemonSet(w *work, o object, from string) {
 	if from == "extensions/v1beta1" {
 		w.keep(spec, "spec", "updateStrategy", object{"type": "OnDelete"}, "the old default: pods changed when they were deleted; RollingUpdate is the default today")
 	}
-	withSelector(w, o, from)
 }
 
 func deployment(w *work, o object, from string) {
@@ -52,32 +50,6 @@ func deployment(w *work, o object, from string) {
 			old = "all were kept"
 		}
 		w.note(o, Told, "spec.revisionHistoryLimit", "10 old ReplicaSets are kept for rolling back", old)
-	}
-	withSelector(w, o, from)
-}
-
-// withSelector writes the selector that apps/v1 requires and older versions took from the template.
-func withSelector(w *work, o object, _ string) {
-	spec := ensure(o, "spec")
-	labels := sub(spec, "template", "metadata", "labels")
-	if len(labels) == 0 {
-		w.refuse("spec.template.metadata.labels", "the pods have no labels, so nothing can select them; give them some")
-		return
-	}
-	selector := sub(spec, "selector")
-	if len(selector) == 0 {
-		match := object{}
-		for k, v := range labels {
-			match[k] = v
-		}
-		spec["selector"] = object{"matchLabels": match}
-		w.note(o, Changed, "spec.selector", short(spec["selector"]), "it is required, and was taken from the template's labels; it cannot be changed later")
-		return
-	}
-	for _, k := range keys(sub(selector, "matchLabels")) {
-		if sub(selector, "matchLabels")[k] != labels[k] {
-			w.refuse("spec.selector.matchLabels", "it selects "+k+"="+short(sub(selector, "matchLabels")[k])+", which the pods of the template do not have")
-		}
 	}
 }
 
