@@ -51,11 +51,12 @@ func moves() map[string]move {
 		"autoscaling/v2beta1 HorizontalPodAutoscaler":  {"autoscaling/v2", "alone since 1.25", scaler},
 		"autoscaling/v2beta2 HorizontalPodAutoscaler":  {"autoscaling/v2", "alone since 1.26", scaler},
 
-		"batch/v2alpha1 ScheduledJob":        {"batch/v1 CronJob", "ScheduledJob became CronJob in 1.5", nil},
-		"batch/v2alpha1 CronJob":             {"batch/v1", "alone since 1.25", nil},
-		"batch/v1beta1 CronJob":              {"batch/v1", "alone since 1.25", nil},
-		"extensions/v1beta1 Job":             {"batch/v1", "gone since 1.6", oldJob},
-		"policy/v1beta1 PodDisruptionBudget": {"policy/v1", "alone since 1.25", budget},
+		"batch/v2alpha1 ScheduledJob":         {"batch/v1 CronJob", "ScheduledJob became CronJob in 1.5", nil},
+		"batch/v2alpha1 CronJob":              {"batch/v1", "alone since 1.25", nil},
+		"batch/v1beta1 CronJob":               {"batch/v1", "alone since 1.25", nil},
+		"extensions/v1beta1 Job":              {"batch/v1", "gone since 1.6", oldJob},
+		"policy/v1alpha1 PodDisruptionBudget": {"policy/v1", whyAlone, budget},
+		"policy/v1beta1 PodDisruptionBudget":  {"policy/v1", "alone since 1.25", budget},
 
 		"rbac.authorization.k8s.io/v1alpha1 Role":               {"rbac.authorization.k8s.io/v1", whyAlone, nil},
 		"rbac.authorization.k8s.io/v1alpha1 ClusterRole":        {"rbac.authorization.k8s.io/v1", whyAlone, nil},
@@ -66,13 +67,19 @@ func moves() map[string]move {
 		"rbac.authorization.k8s.io/v1beta1 RoleBinding":         {"rbac.authorization.k8s.io/v1", "alone since 1.22", binding},
 		"rbac.authorization.k8s.io/v1beta1 ClusterRoleBinding":  {"rbac.authorization.k8s.io/v1", "alone since 1.22", binding},
 
-		"storage.k8s.io/v1beta1 StorageClass":      {"storage.k8s.io/v1", "alone since 1.22", nil},
-		"storage.k8s.io/v1beta1 CSIDriver":         {"storage.k8s.io/v1", "alone since 1.22", nil},
-		"storage.k8s.io/v1beta1 CSINode":           {"storage.k8s.io/v1", "alone since 1.22", nil},
-		"storage.k8s.io/v1beta1 VolumeAttachment":  {"storage.k8s.io/v1", "alone since 1.22", nil},
-		"scheduling.k8s.io/v1alpha1 PriorityClass": {"scheduling.k8s.io/v1", "alone since 1.22", nil},
-		"scheduling.k8s.io/v1beta1 PriorityClass":  {"scheduling.k8s.io/v1", "alone since 1.22", nil},
-		"coordination.k8s.io/v1beta1 Lease":        {"coordination.k8s.io/v1", "alone since 1.22", nil},
+		"storage.k8s.io/v1beta1 StorageClass":                   {"storage.k8s.io/v1", "alone since 1.22", nil},
+		"storage.k8s.io/v1beta1 CSIDriver":                      {"storage.k8s.io/v1", "alone since 1.22", nil},
+		"storage.k8s.io/v1beta1 CSINode":                        {"storage.k8s.io/v1", "alone since 1.22", nil},
+		"storage.k8s.io/v1beta1 VolumeAttachment":               {"storage.k8s.io/v1", "alone since 1.22", nil},
+		"scheduling.k8s.io/v1alpha1 PriorityClass":              {"scheduling.k8s.io/v1", "alone since 1.22", nil},
+		"scheduling.k8s.io/v1beta1 PriorityClass":               {"scheduling.k8s.io/v1", "alone since 1.22", nil},
+		"coordination.k8s.io/v1beta1 Lease":                     {"coordination.k8s.io/v1", "alone since 1.22", nil},
+		"storage.k8s.io/v1beta1 CSIStorageCapacity":             {"storage.k8s.io/v1", "alone since 1.27", nil},
+		"node.k8s.io/v1alpha1 RuntimeClass":                     {"node.k8s.io/v1", whyAlone, runtimeClass},
+		"node.k8s.io/v1beta1 RuntimeClass":                      {"node.k8s.io/v1", "alone since 1.25", nil},
+		"discovery.k8s.io/v1alpha1 EndpointSlice":               {"discovery.k8s.io/v1", whyAlone, slice},
+		"discovery.k8s.io/v1beta1 EndpointSlice":                {"discovery.k8s.io/v1", "alone since 1.25", slice},
+		"certificates.k8s.io/v1beta1 CertificateSigningRequest": {"certificates.k8s.io/v1", "alone since 1.22", request},
 
 		"apiextensions.k8s.io/v1beta1 CustomResourceDefinition":               {"apiextensions.k8s.io/v1", "alone since 1.22", definition},
 		"apiregistration.k8s.io/v1beta1 APIService":                           {"apiregistration.k8s.io/v1", "alone since 1.22", nil},
@@ -93,5 +100,5 @@ var byKind = map[string]func(w *work, o object){
 	"ReplicationController": func(w *work, o object) {
 		w.note(o, Told, "", "a ReplicationController still works", "a Deployment can do rolling updates; kubectl rolling-update is gone since 1.18")
 	},
-	"Service": service,
+	"Service": service, "Job": job, "CronJob": cronJob,
 }

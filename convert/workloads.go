@@ -19,7 +19,7 @@ func statefulSet(w *work, o object, from string) {
 		w.note(o, Warning, "spec.serviceName", "it names no headless Service", "without one the pods have no DNS names of their own")
 	}
 	if from != "apps/v1beta2" {
-		w.keep(spec, "spec", "updateStrategy", object{"type": "OnDelete"}, "the old default: pods changed when they were deleted; RollingUpdate is the default today")
+		w.keep(ensure(spec, "updateStrategy"), "spec.updateStrategy", "type", "OnDelete", "the old default: pods changed when they were deleted; RollingUpdate is the default today")
 	}
 }
 
@@ -27,13 +27,16 @@ func daemonSet(w *work, o object, from string) {
 	spec := ensure(o, "spec")
 	w.drop(spec, "spec", "templateGeneration", "revisions are objects of their own")
 	if from == "extensions/v1beta1" {
-		w.keep(spec, "spec", "updateStrategy", object{"type": "OnDelete"}, "the old default: pods changed when they were deleted; RollingUpdate is the default today")
+		w.keep(ensure(spec, "updateStrategy"), "spec.updateStrategy", "type", "OnDelete", "the old default: pods changed when they were deleted; RollingUpdate is the default today")
 	}
 }
 
 func deployment(w *work, o object, from string) {
 	spec := ensure(o, "spec")
 	w.drop(spec, "spec", "rollbackTo", "kubectl rollout undo does this")
+	if str(spec, "strategy", "type") == "Recreate" {
+		w.drop(sub(spec, "strategy"), "spec.strategy", "rollingUpdate", "Recreate takes all pods away first")
+	}
 	if from == "extensions/v1beta1" {
 		if str(spec, "strategy", "type") != "Recreate" {
 			rolling := ensure(spec, "strategy", "rollingUpdate")
