@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func TestSpecimens(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := &txtar.Archive{Comment: a.Comment, Files: a.Files[:1]}
+			got := &txtar.Archive{Comment: a.Comment, Files: slices.Clone(a.Files[:1])} // a clone, or what is added writes over what is wanted
 			add := func(name, text string) {
 				got.Files = append(got.Files, txtar.File{Name: name, Data: []byte(text)})
 			}
