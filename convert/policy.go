@@ -108,6 +108,7 @@ func volume(w *work, o object) {
 		spec["persistentVolumeReclaimPolicy"] = "Retain"
 		w.note(o, Changed, "spec.persistentVolumeReclaimPolicy", "Recycle -> Retain", "Recycle is deprecated, and its helper deletes everything with an image that no private registry has; Retain keeps the data, and the volume has to be freed by hand")
 	}
+	w.source(spec, "spec")
 	w.storage(o, "")
 }
 
