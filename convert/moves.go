@@ -100,5 +100,5 @@ var byKind = map[string]func(w *work, o object){
 	"ReplicationController": func(w *work, o object) {
 		w.note(o, Told, "", "a ReplicationController still works", "a Deployment can do rolling updates; kubectl rolling-update is gone since 1.18")
 	},
-	"Service": service, "Job": job, "CronJob": cronJob,
+	"Service": service, "Namespace": namespace, "Job": job, "CronJob": cronJob,
 }

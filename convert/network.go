@@ -8,14 +8,19 @@ import (
 
 func ingress(w *work, o object, _ string) {
 	spec := ensure(o, "spec")
-	if class, ok := takeAnnotation(sub(o, "metadata"), "kubernetes.io/ingress.class"); ok {
-		if str(spec, "ingressClassName") == "" {
+	class, ok := takeAnnotation(sub(o, "metadata"), "kubernetes.io/ingress.class")
+	switch {
+	case ok && class == "":
+		w.note(o, Dropped, "metadata.annotations[kubernetes.io/ingress.class]", "left out", "it names no class; the cluster's default IngressClass takes the Ingress, if there is one")
+	case ok:
+		if str(spec, "ingressClassName") == "" && class != "" {
 			spec["ingressClassName"] = class
 		}
-		w.note(o, Changed, "metadata.annotations[kubernetes.io/ingress.class]", "-> spec.ingressClassName: "+class, "the annotation is not read any more by all controllers")
-	} else if str(spec, "ingressClassName") == "" {
+		w.note(o, Changed, "metadata.annotations[kubernetes.io/ingress.class]", "-> spec.ingressClassName: "+str(spec, "ingressClassName"), "the annotation is not read any more by all controllers")
+	case str(spec, "ingressClassName") == "":
 		w.note(o, Told, "spec.ingressClassName", "it names no class", "the cluster's default IngressClass takes it, if there is one")
 	}
+	w.ingressAnnotations(o)
 	if b := sub(spec, "backend"); b != nil {
 		delete(spec, "backend")
 		spec["defaultBackend"] = b
@@ -71,118 +76,59 @@ func (w *work) backend(b object, in string) {
 
 func service(w *work, o object) {
 	const name = "service.alpha.kubernetes.io/tolerate-unready-endpoints"
+	spec := ensure(o, "spec")
 	if v, ok := takeAnnotation(sub(o, "metadata"), name); ok {
 		if v == "true" {
-			ensure(o, "spec")["publishNotReadyAddresses"] = true
+			spec["publishNotReadyAddresses"] = true
 		}
 		w.note(o, Changed, "metadata.annotations["+name+"]", "-> spec.publishNotReadyAddresses: "+v, "the annotation is not read any more")
 	}
-}
-
-// oldestScaler is the autoscaler of extensions/v1beta1.
-func oldestScaler(w *work, o object, from string) {
-	spec := ensure(o, "spec")
-	if ref := sub(spec, "scaleRef"); ref != nil {
-		delete(ref, "subresource")
-		w.rename(spec, "spec", "scaleRef", "scaleTargetRef", "")
-	}
-	if n := at(spec, "cpuUtilization", "targetPercentage"); n != nil {
-		delete(spec, "cpuUtilization")
-		spec["targetCPUUtilizationPercentage"] = n
-		w.note(o, Changed, "spec.cpuUtilization", "-> a metric", "")
-	}
-	scaler(w, o, from)
-}
-
-func scaler(w *work, o object, from string) {
-	spec := ensure(o, "spec")
-	if ref := sub(spec, "scaleTargetRef"); ref != nil {
-		w.reference(o, ref, "spec.scaleTargetRef")
-	}
-	var metrics []any
-	if n, ok := spec["targetCPUUtilizationPercentage"]; ok {
-		delete(spec, "targetCPUUtilizationPercentage")
-		metrics = append(metrics, object{"type": "Resource", "resource": object{"name": "cpu", "target": object{"type": "Utilization", "averageUtilization": n}}})
-		w.note(o, Changed, "spec.targetCPUUtilizationPercentage", "-> spec.metrics: cpu, "+short(n)+"% of what pods request", "v2 has a list of metrics; they come from metrics-server, as heapster is gone since 1.11")
-	}
-	for _, a := range []string{"autoscaling.alpha.kubernetes.io/conditions", "autoscaling.alpha.kubernetes.io/current-metrics"} {
-		if _, ok := takeAnnotation(sub(o, "metadata"), a); ok {
-			w.note(o, Dropped, "metadata.annotations["+a+"]", "left out", "it is the cluster's to write")
+	for _, stage := range []string{"alpha", "beta"} {
+		traffic, port := "service."+stage+".kubernetes.io/external-traffic", "service."+stage+".kubernetes.io/healthcheck-nodeport"
+		if v, ok := takeAnnotation(sub(o, "metadata"), traffic); ok {
+			now := map[string]string{"OnlyLocal": "Local", "Global": "Cluster"}[v]
+			if spec["externalTrafficPolicy"] = now; now == "" {
+				w.refuse("metadata.annotations["+traffic+"]", v+" is neither OnlyLocal nor Global")
+			}
+			w.note(o, Changed, "metadata.annotations["+traffic+"]", "-> spec.externalTrafficPolicy: "+now, "the annotation is not read any more")
+		}
+		if v, ok := takeAnnotation(sub(o, "metadata"), port); ok {
+			spec["healthCheckNodePort"] = json.Number(v)
+			w.note(o, Changed, "metadata.annotations["+port+"]", "-> spec.healthCheckNodePort: "+v, "the annotation is not read any more")
 		}
 	}
-	if raw, ok := takeAnnotation(sub(o, "metadata"), "autoscaling.alpha.kubernetes.io/metrics"); ok {
-		var more []any
-		if err := decode(raw, &more); err != nil {
-			w.refuse("metadata.annotations[autoscaling.alpha.kubernetes.io/metrics]", "it is not the JSON of a list of metrics")
-		}
-		each(more, func(i int, m object) { w.metric(m, index("spec.metrics", len(metrics)+i)) })
-		metrics = append(metrics, more...)
-		w.note(o, Changed, "metadata.annotations[autoscaling.alpha.kubernetes.io/metrics]", "-> spec.metrics", "")
-	}
-	for _, a := range keys(sub(o, "metadata", "annotations")) {
-		if strings.HasPrefix(a, "alpha/") {
-			takeAnnotation(sub(o, "metadata"), a)
-			w.note(o, Dropped, "metadata.annotations["+a+"]", "left out", "heapster's custom metrics are gone since 1.11; such a metric is one of type Pods or External today, from an adapter that serves custom.metrics.k8s.io")
-		}
-	}
-	if from == "autoscaling/v2beta1" || from == "autoscaling/v2alpha1" {
-		each(list(spec, "metrics"), func(i int, m object) { w.metric(m, index("spec.metrics", i)) })
-	}
-	if len(metrics) > 0 {
-		spec["metrics"] = append(metrics, list(spec, "metrics")...)
-	}
-	if len(list(spec, "metrics")) == 0 {
-		w.note(o, Told, "spec.metrics", "it names no metric", "80% of the requested cpu is the default")
+	if len(list(spec, "externalIPs")) > 0 {
+		w.note(o, Warning, "spec.externalIPs", short(spec["externalIPs"])+" are refused by kubewright's clusters, and deprecated", "whoever makes such a Service takes traffic to any address; use a NodePort or an Ingress")
 	}
 }
 
-// reference gives a reference to a workload the version that it has today.
-func (w *work) reference(o, ref object, in string) {
-	m, ok := moves()[str(ref, "apiVersion")+" "+str(ref, "kind")]
-	if !ok {
-		return
-	}
-	to, kind, other := strings.Cut(m.to, " ")
-	w.note(o, Changed, in, str(ref, "apiVersion")+" "+str(ref, "kind")+" -> "+m.to, "it is converted with the rest")
-	ref["apiVersion"] = to
-	if other {
-		ref["kind"] = kind
-	}
+// oldAnnotations of Ingresses are read by no controller of today, or otherwise.
+var oldAnnotations = []struct{ prefix, why string }{
+	{"ingress.kubernetes.io/", "it was of controllers before 2018; what nginx reads begins with nginx.ingress.kubernetes.io/"},
+	{"traefik.frontend.", "Traefik reads it no more since 2.0; its middlewares took its place"},
+	{"traefik.backend.", "Traefik reads it no more since 2.0; its services took its place"},
+	{"traefik.ingress.kubernetes.io/rule-type", "Traefik reads it no more since 2.0; its middlewares, or the path's pathType, took its place"},
+	{"traefik.ingress.kubernetes.io/frontend-entry-points", "Traefik reads traefik.ingress.kubernetes.io/router.entrypoints since 2.2"},
+	{"traefik.ingress.kubernetes.io/redirect-", "Traefik reads it no more since 2.0; its middlewares took its place"},
+	{"certmanager.k8s.io/", "cert-manager reads cert-manager.io/ since 0.11"},
 }
 
-// metric writes a metric of v2beta1 in the form of v2.
-func (w *work) metric(m object, in string) {
-	take := func(from object, field string) any { v := from[field]; delete(from, field); return v }
-	kind := str(m, "type")
-	field := strings.ToLower(kind[:min(1, len(kind))]) + kind[min(1, len(kind)):]
-	source := sub(m, field)
-	if source == nil || sub(source, "target", "type") != nil || str(source, "target", "type") != "" {
-		return
-	}
-	target := object{}
-	for _, f := range []struct{ old, kind, now string }{
-		{"targetAverageUtilization", "Utilization", "averageUtilization"}, {"targetAverageValue", "AverageValue", "averageValue"},
-		{"averageValue", "AverageValue", "averageValue"}, {"targetValue", "Value", "value"},
-	} {
-		if v := take(source, f.old); v != nil {
-			target["type"], target[f.now] = f.kind, v
-		}
-	}
-	if name := take(source, "metricName"); name != nil {
-		metric := object{"name": name}
-		for _, s := range []string{"selector", "metricSelector"} {
-			if v := take(source, s); v != nil {
-				metric["selector"] = v
+func (w *work) ingressAnnotations(o object) {
+	all := sub(o, "metadata", "annotations")
+	for _, name := range keys(all) {
+		for _, old := range oldAnnotations {
+			if strings.HasPrefix(name, old.prefix) {
+				w.note(o, Warning, "metadata.annotations["+name+"]", "it is not read any more", old.why)
 			}
 		}
-		source["metric"] = metric
 	}
-	if field == "object" {
-		if described := sub(source, "target"); described != nil {
-			w.reference(m, described, in+".object.describedObject")
-			source["describedObject"] = described
-		}
-	}
-	source["target"] = target
-	w.note(m, Changed, in, short(m), "v2 keeps a metric and its target apart")
+	const rewrite = "nginx.ingress.kubernetes.io/rewrite-target"
+	target, ok := all[rewrite].(string)
+	each(list(o, "spec", "rules"), func(i int, r object) {
+		each(list(r, "http", "paths"), func(j int, p object) {
+			if path := str(p, "path"); ok && !strings.Contains(target, "$") && len(path) > 1 {
+				w.note(o, Warning, "metadata.annotations["+rewrite+"]", "everything below "+path+" becomes "+target, "until 0.22 what followed the path was kept; today the path is "+strings.TrimSuffix(path, "/")+"(/|$)(.*), the target /$2, and nginx.ingress.kubernetes.io/use-regex \"true\"")
+			}
+		})
+	})
 }

@@ -163,3 +163,16 @@ func takeAnnotation(meta object, name string) (string, bool) {
 	}
 	return short(v), true // true and 5 are written without quotes, though it takes them
 }
+
+// copied is an object that shares nothing with another one.
+func copied(o object) object {
+	raw, err := json.Marshal(o)
+	if err != nil {
+		return o
+	}
+	out := object{}
+	if decode(string(raw), &out) != nil {
+		return o
+	}
+	return out
+}
