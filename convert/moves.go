@@ -82,7 +82,7 @@ func moves() map[string]move {
 		"certificates.k8s.io/v1beta1 CertificateSigningRequest": {"certificates.k8s.io/v1", "alone since 1.22", request},
 
 		"apiextensions.k8s.io/v1beta1 CustomResourceDefinition":               {"apiextensions.k8s.io/v1", "alone since 1.22", definition},
-		"apiregistration.k8s.io/v1beta1 APIService":                           {"apiregistration.k8s.io/v1", "alone since 1.22", nil},
+		"apiregistration.k8s.io/v1beta1 APIService":                           {"apiregistration.k8s.io/v1", "alone since 1.22", apiService},
 		"admissionregistration.k8s.io/v1beta1 ValidatingWebhookConfiguration": {"admissionregistration.k8s.io/v1", "alone since 1.22", webhooks},
 		"admissionregistration.k8s.io/v1beta1 MutatingWebhookConfiguration":   {"admissionregistration.k8s.io/v1", "alone since 1.22", webhooks},
 	}

@@ -48,7 +48,7 @@ func powerful(w *work, o object) {
 // places are where resources of the group extensions are today.
 var places = map[string]string{
 	"deployments": "apps", "daemonsets": "apps", "replicasets": "apps", "ingresses": "networking.k8s.io", "networkpolicies": "networking.k8s.io",
-	"horizontalpodautoscalers": "autoscaling", "jobs": "batch",
+	"statefulsets": "apps", "horizontalpodautoscalers": "autoscaling", "jobs": "batch", "cronjobs": "batch",
 }
 
 func role(w *work, o object) {
