@@ -9,7 +9,7 @@ type move struct {
 
 // gone are kinds that have no equal.
 var gone = map[string]string{
-	"PodSecurityPolicy":       "it is gone since 1.25; put Pod Security labels on the namespace instead, such as pod-security.kubernetes.io/enforce: baseline",
+	"PodSecurityPolicy":       "it is gone since 1.25; leave it out, and put Pod Security labels on the namespace instead, such as pod-security.kubernetes.io/enforce: baseline",
 	"PodSecurityPolicyReview": "PodSecurityPolicy is gone since 1.25; use Pod Security labels on the namespace",
 	"ThirdPartyResource":      "it is gone since 1.8; write a CustomResourceDefinition (apiextensions.k8s.io/v1) with a schema, and its objects anew",
 	"PodPreset":               "it is gone since 1.20; write env and volumes into the pods' own templates, or use a mutating webhook",
@@ -97,8 +97,6 @@ var byKind = map[string]func(w *work, o object){
 	"Endpoints": func(w *work, o object) {
 		w.note(o, Told, "", "Endpoints still work and are deprecated since 1.33", "EndpointSlice (discovery.k8s.io/v1) is what readers should watch")
 	},
-	"ReplicationController": func(w *work, o object) {
-		w.note(o, Told, "", "a ReplicationController still works", "a Deployment can do rolling updates; kubectl rolling-update is gone since 1.18")
-	},
-	"Service": service, "Namespace": namespace, "Job": job, "CronJob": cronJob,
+	"ReplicationController": oldest,
+	"Service":               service, "Namespace": namespace, "Job": job, "CronJob": cronJob,
 }

@@ -50,7 +50,11 @@ func ingress(w *work, o object, _ string) {
 // backend writes a Service's name and port in the form of v1.
 func (w *work) backend(b object, in string) {
 	name, port := str(b, "serviceName"), b["servicePort"]
-	if name == "" {
+	switch {
+	case b["serviceName"] == nil && port == nil:
+		return // of a resource, or as it is today
+	case name == "":
+		w.refuse(in+".serviceName", "it names no Service; a name such as y or 5 is written in quotes")
 		return
 	}
 	delete(b, "serviceName")

@@ -13,7 +13,7 @@ const controlPlane = "node-role.kubernetes.io/control-plane"
 
 // taints of nodes that have other names today.
 var nodeTaints = map[string]string{
-	"node-role.kubernetes.io/master": controlPlane, "node.alpha.kubernetes.io/notReady": "node.kubernetes.io/not-ready",
+	"node-role.kubernetes.io/master": controlPlane, "node.alpha.kubernetes.io/ismaster": controlPlane, "node.alpha.kubernetes.io/notReady": "node.kubernetes.io/not-ready",
 	"node.alpha.kubernetes.io/unreachable": "node.kubernetes.io/unreachable",
 }
 

@@ -94,8 +94,16 @@ func secret(w *work, o object) {
 		return
 	}
 	w.note(o, Warning, "type", "a token that never ends", "it still works and is written into this Secret; kubectl create token "+str(o, "metadata", "annotations", "kubernetes.io/service-account.name")+" prints one that ends by itself")
-	if data := sub(o, "data"); data["token"] != nil {
-		w.note(o, Warning, "data.token", "a token of another cluster is in the file", "the cluster overwrites it, but the file keeps it")
+	data := sub(o, "data")
+	for _, key := range []string{"token", "ca.crt", "namespace"} {
+		w.drop(data, "data", key, "it is another cluster's: a token that is there stays, and opens nothing here")
+	}
+	if data != nil && len(data) == 0 {
+		delete(o, "data")
+	}
+	const uid = "kubernetes.io/service-account.uid"
+	if _, ok := takeAnnotation(sub(o, "metadata"), uid); ok {
+		w.note(o, Dropped, "metadata.annotations["+uid+"]", "left out", "it is another cluster's account; the Secret of one that is not there is deleted at once")
 	}
 }
 

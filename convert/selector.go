@@ -13,6 +13,9 @@ func selector(w *work, o object) {
 		w.refuse("spec.template.metadata.labels", "the pods have no labels, so nothing can select them; give them some")
 		return
 	}
+	if p := str(spec, "template", "spec", "restartPolicy"); p != "" && p != "Always" {
+		w.refuse("spec.template.spec.restartPolicy", "it is "+p+", and has to be Always: what ends is a Job")
+	}
 	s := sub(spec, "selector")
 	if len(s) == 0 && (spec["selector"] == nil || s != nil) {
 		spec["selector"] = object{"matchLabels": copied(labels)}
@@ -37,6 +40,17 @@ func selector(w *work, o object) {
 			w.refuse(index("spec.selector.matchExpressions", i), short(e)+" does not select the pods of the template")
 		}
 	})
+}
+
+// oldest checks the selector of a ReplicationController, which is labels alone and may be left out.
+func oldest(w *work, o object) {
+	w.note(o, Told, "", "a ReplicationController still works", "a Deployment can do rolling updates; kubectl rolling-update is gone since 1.18")
+	s := sub(o, "spec", "selector")
+	for _, k := range keys(s) {
+		if have, want := at(o, "spec", "template", "metadata", "labels", k), s[k]; short(have) != short(want) {
+			w.refuse("spec.selector", "it selects "+k+"="+short(want)+", which the pods of the template do not have")
+		}
+	}
 }
 
 // flat says whether a selector is labels and nothing else, as that of a ReplicationController or a Service.

@@ -52,6 +52,9 @@ func named(version, kind string) bool {
 
 // today is a kind's apiVersion and name in 1.36, as they would be written.
 func today(kind string) string {
+	if now := map[string]string{"PetSet": "StatefulSet", "ScheduledJob": "CronJob"}[kind]; now != "" {
+		kind = now
+	}
 	var all []string
 	for k := range scheme.Scheme.AllKnownTypes() {
 		if version := k.GroupVersion().String(); strings.EqualFold(k.Kind, kind) && k.Version != runtime.APIVersionInternal && named(version, k.Kind) {

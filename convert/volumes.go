@@ -3,6 +3,7 @@ package convert
 import (
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // tokenSecret is how the cluster named the Secrets in which it kept tokens.
@@ -52,6 +53,9 @@ func (p podWork) volumes() {
 				return
 			}
 			p.note(p.spec, Warning, in+".secret", s+" is not made by the cluster any more", "a pod gets a token of its own below "+tokenPath+"; for one elsewhere use a projected volume")
+		}
+		if path := str(v, "hostPath", "path"); strings.HasSuffix(path, "/docker.sock") || strings.HasPrefix(path, "/var/lib/docker") {
+			p.note(p.spec, Warning, in+".hostPath", path+" is Docker's", "nodes that run containerd do not have it: logs are below /var/log/pods, and images are built without a socket of the node's")
 		}
 		p.source(v, in)
 	})
