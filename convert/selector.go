@@ -13,6 +13,12 @@ func selector(w *work, o object) {
 		w.refuse("spec.template.metadata.labels", "the pods have no labels, so nothing can select them; give them some")
 		return
 	}
+	for _, k := range keys(labels) {
+		if labels[k] == nil {
+			w.refuse("spec.template.metadata.labels", k+` has no value; write ""`)
+			return
+		}
+	}
 	if p := str(spec, "template", "spec", "restartPolicy"); p != "" && p != "Always" {
 		w.refuse("spec.template.spec.restartPolicy", "it is "+p+", and has to be Always: what ends is a Job")
 	}

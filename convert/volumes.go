@@ -71,7 +71,7 @@ func (p podWork) token(volume string) bool {
 	if p.spec["automountServiceAccountToken"] == false {
 		return false
 	}
-	mine := func(v any) bool { m, _ := v.(map[string]any); return str(m, "name") == volume }
+	mine := func(v any) bool { m, ok := v.(map[string]any); return ok && volume != "" && str(m, "name") == volume }
 	var with []object
 	ours := true
 	for _, l := range []string{"initContainers", "containers"} {
