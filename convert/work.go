@@ -110,7 +110,8 @@ func (w *work) name(o object, version, kind string) {
 		w.refuse("metadata.name", "it has no name; give it one")
 	case strings.Contains(name, "{{"), strings.Contains(name, "${"):
 		w.refuse("metadata.name", "it is a template: "+name+"; render it first")
-	case name != "" && group(version) != "rbac.authorization.k8s.io" && len(validation.NameIsDNSSubdomain(name, false)) > 0:
+	case name != "" && !strings.Contains(name, ":") && group(version) != "rbac.authorization.k8s.io" && // kinds with names of several parts have others
+		len(validation.NameIsDNSSubdomain(name, false)) > 0:
 		w.refuse("metadata.name", name+" can be no name: write it in lower case letters, digits, - and .")
 	}
 }
