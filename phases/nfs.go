@@ -14,6 +14,7 @@ import (
 const (
 	nfsUnit     = "nfs-server.service"
 	nfsExports  = "/etc/exports.d/kubewright.exports"
+	nfsMounts   = "/etc/nfsmount.conf.d/kubewright.conf" // nfsmount.conf(5)
 	nfsSettings = "[nfsd]\nvers2 = n\nvers3 = n\n"
 	// exportOptions keep root of a pod from being root on the server, and an answer from being given before it is on the disk.
 	exportOptions = "rw,sync,root_squash,no_subtree_check"
@@ -57,6 +58,9 @@ func nfsSteps(in Input) ([]engine.Step, error) {
 		return nil, fmt.Errorf("%s has neither apt nor dnf, from which NFS's programs would come", in.Host.Name)
 	}
 	l.add("what the kernel loads and mounts for NFS goes away with reset", nfsClaim(in))
+	if server, ok := in.Cluster.NFSHost(); ok && in.Host.Node() {
+		l.add("a mount that fails is not tried by version 3, which would start daemons for it", text(nfsMounts, fmt.Appendf(nil, "[ Server %q ]\nNfsvers=4\n", server.Address)))
+	}
 	if !exporting(in) {
 		l.fromRepository("mounts what the NFS server exports", packages.client)
 		return l.done()
