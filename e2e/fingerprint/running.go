@@ -18,7 +18,7 @@ var logins = []string{"sshd", "sshd-session", "systemd", "(sd-pam)", "dbus-daemo
 
 // processes tells the programs that run, and how many of each. Those of our own login are not told, nor the kernel's own.
 func processes(context.Context, Options) ([]Fact, error) {
-	own := cgroupOf("self")
+	own, asking := cgroupOf("self"), ancestors()
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func processes(context.Context, Options) ([]Fact, error) {
 		comm, kernel := parseStat(string(stat))
 		cgroup := cgroupOf(pid)
 		login := strings.Contains(cgroup, "/user.slice/")
-		if kernel || login && (cgroup == own || slices.Contains(logins, comm)) {
+		if kernel || asking[pid] || login && (cgroup == own || slices.Contains(logins, comm)) {
 			continue
 		}
 		if comm == "sshd" || comm == "sshd-session" {
@@ -46,6 +46,22 @@ func processes(context.Context, Options) ([]Fact, error) {
 		facts = append(facts, Fact{"process", name, strconv.Itoa(count)})
 	}
 	return facts, nil
+}
+
+// ancestors are this process and those that it was started by, up to the login. They are told by descent, for a login is in no session of its own where
+// logind had no time for it.
+func ancestors() map[string]bool {
+	all := map[string]bool{}
+	for pid := strconv.Itoa(os.Getpid()); ; {
+		stat, err := os.ReadFile("/proc/" + pid + "/stat")
+		comm, _ := parseStat(string(stat))
+		if err != nil || pid == "1" || strings.HasPrefix(comm, "sshd") {
+			return all
+		}
+		all[pid] = true
+		f := strings.Fields(string(stat)[strings.LastIndexByte(string(stat), ')')+1:])
+		pid = f[1] // the parent
+	}
 }
 
 // parseStat reads a process's name from /proc/PID/stat, and whether it is the kernel's own. The name is in parentheses and may hold any.
