@@ -232,6 +232,9 @@ func converted(t *testing.T) {
 	kubectl(t, "create", "namespace", "lab")
 	kubectl(t, "label", "namespace", "default", "pod-security.kubernetes.io/enforce=privileged") // the course's pods use ports and volumes of their host
 	for _, file := range files {
+		if name := filepath.Base(file); name == "external-ips.txtar" || name == "list-of-lists.txtar" {
+			continue // the cluster refuses the one, as convert says; the other has a kind that nobody has defined
+		}
 		a, err := txtar.ParseFile(file)
 		if err != nil {
 			t.Fatal(err)
