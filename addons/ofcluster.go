@@ -3,6 +3,7 @@ package addons
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -25,11 +26,11 @@ func ofCluster(id ID) bool {
 			return true
 		}
 	}
-	return slices.Contains(clusterObjects, id)
+	return slices.Contains(clusterObjects(), id)
 }
 
 // clusterObjects are those that every cluster of ours has.
-var clusterObjects = func() []ID {
+var clusterObjects = sync.OnceValue(func() []ID {
 	const system = metav1.NamespaceSystem
 	out := []ID{
 		{Kind: "Namespace", Name: metav1.NamespaceDefault}, {Kind: "Namespace", Name: system}, {Kind: "Namespace", Name: metav1.NamespacePublic},
@@ -57,4 +58,4 @@ var clusterObjects = func() []ID {
 		out = append(out, New(o).ID())
 	}
 	return out
-}()
+})
