@@ -33,7 +33,8 @@ func TestNFS(t *testing.T) {
 	ownLab(t, sharers, "--vm", "--packages", "nfs-kernel-server")
 	before := map[string][]string{}
 	for _, host := range []string{server, vm} {
-		lookAt(t, host) // asking for the rules of nftables loads its module
+		lookAt(t, host) // asking for the rules of nftables loads its module, and ss one of its own
+		on(t, host, "ss", "-ltun")
 		before[host] = lookAt(t, host)
 	}
 	file := sharing(t, "{enabled: true}")
@@ -219,6 +220,6 @@ func unreachable(t *testing.T) {
 	// What mount(8) has started to try version 3 with that server runs on: it is nobody's wish, and nobody's to stop.
 	for _, host := range []string{server, vm} {
 		on(t, host, "systemctl stop rpc-statd.service rpc-statd-notify.service rpcbind.socket rpcbind.service remote-fs-pre.target nss-lookup.target rpcbind.target; systemctl disable --runtime rpc-statd.service; "+
-			"rm -f /run/rpc.statd.lock /run/rpcbind.lock; rmdir /run/systemd/system/remote-fs.target.wants; chown --reference=/var/lib/nfs /var/lib/nfs/state; : > /var/lib/nfs/state; true")
+			"rm -f /run/rpc.statd.lock /run/rpcbind.lock /run/rpcbind/*.xdr; rmdir /run/systemd/system/remote-fs.target.wants; : > /var/lib/nfs/state; chown statd:root /var/lib/nfs/state; true")
 	}
 }
