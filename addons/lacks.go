@@ -110,6 +110,16 @@ func nodeLacks(o *unstructured.Unstructured, want corev1.NodeConditionType, stat
 // good are the conditions by which objects say that they work, the most telling first.
 var good = []string{"Established", "Available", "Ready", "Reconciled"}
 
+// refusedNames is what the API server has against the names of a definition, which another may have already.
+func refusedNames(conditions []any) string {
+	for _, c := range conditions {
+		if c := asMap(c); c["type"] == "NamesAccepted" && c["status"] == "False" {
+			return fmt.Sprintf(": %v", c["message"])
+		}
+	}
+	return ""
+}
+
 // conditionLacks asks an object of any kind by its conditions, as Kubernetes' conventions have them.
 func conditionLacks(o *unstructured.Unstructured) string {
 	all, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
@@ -123,7 +133,7 @@ func conditionLacks(o *unstructured.Unstructured) string {
 				return ""
 			}
 			if m, _ := c["message"].(string); m != "" {
-				return m
+				return m + refusedNames(all)
 			}
 			return fmt.Sprintf("its condition %s is %v", want, c["status"])
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -48,10 +49,12 @@ func TestWhatIsLacking(t *testing.T) {
 	job := func(kind batchv1.JobConditionType, message string) *batchv1.Job {
 		return &batchv1.Job{Status: batchv1.JobStatus{Conditions: []batchv1.JobCondition{{Type: kind, Status: corev1.ConditionTrue, Message: message}}}}
 	}
-	says := func(kind, status, message string) runtime.Object {
-		return &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"conditions": []any{
-			map[string]any{"type": kind, "status": status, "message": message},
-		}}}}
+	says := func(words ...string) runtime.Object { // of each condition its type, status and message
+		var all []any
+		for c := range slices.Chunk(words, 3) {
+			all = append(all, map[string]any{"type": c[0], "status": c[1], "message": c[2]})
+		}
+		return &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"conditions": all}}}
 	}
 	for _, row := range []struct {
 		name, kind string
@@ -86,6 +89,8 @@ func TestWhatIsLacking(t *testing.T) {
 		{"an API that answers", "APIService", says("Available", "True", "all checks passed"), ""},
 		{"an API that does not", "APIService", says("Available", "False", "no endpoints"), "no endpoints"},
 		{"a kind that is known", definitionKind, says("Established", "True", ""), ""},
+		{"a kind whose names another has", definitionKind, says("NamesAccepted", "False", `"crop" is already in use`, "Established", "False", "not all names are accepted"),
+			`not all names are accepted: "crop" is already in use`},
 		{"a kind nobody has looked at", definitionKind, says("NamesAccepted", "True", ""), "nobody has said how it is"},
 		{"an object of somebody's kind", "Prometheus", says("Reconciled", "False", ""), "its condition Reconciled is False"},
 	} {
