@@ -39,6 +39,7 @@ func TestPages(t *testing.T) {
 	if !strings.Contains(r.stderr, ":30000/") || strings.Contains(r.stderr, os.Getenv(tokenVar)) {
 		t.Errorf("it says %s", r.stderr)
 	}
+	noticed(t, `up{job="kube-state-metrics"} == 1`) // the page asks once
 	again(t)
 }
 
